@@ -1,0 +1,85 @@
+package outputs
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/saker-security/saker/config"
+)
+
+// Kind declares one kind of output. C is its configuration: a struct whose fields carry
+// the tags that package config reads.
+type Kind[C any] struct {
+	// Name is the folder's name, the output's name in metrics and logs, and the type of a
+	// named instance.
+	Name string
+	// Key is the path of the output's section in the configuration, Name if empty:
+	// "aws.lambda".
+	Key string
+	// Title is the output's name as Falcosidekick prints it: "AlertManager".
+	Title string
+	// Doc is one sentence for the reference page.
+	Doc string
+	// Batch is the most events one Send may take; 0 counts as 1.
+	Batch int
+	// Serial forbids a second Send while one is running.
+	Serial bool
+	// New makes a Sender. It checks and builds but never connects.
+	New func(C, Env) (Sender, error)
+}
+
+// Registration is a Kind whose configuration's type has been erased.
+type Registration struct {
+	Name, Key, Title, Doc string
+	Batch                 int
+	Serial                bool
+	// NewConfig returns a pointer to a zero configuration.
+	NewConfig func() any
+	// Build makes a Sender from what NewConfig returned, filled.
+	Build func(cfg any, env Env) (Sender, error)
+}
+
+var registry = map[string]Registration{}
+
+// Register adds a kind to the registry. It is called from init and panics on a declaration
+// that cannot be right, so that any test of anything finds it.
+func Register[C any](k Kind[C]) {
+	if k.Name == "" || k.Title == "" || k.Doc == "" || k.New == nil {
+		panic(fmt.Sprintf("outputs: kind %q lacks a name, a title, a doc or a constructor", k.Name))
+	}
+	if _, twice := registry[k.Name]; twice {
+		panic(fmt.Sprintf("outputs: kind %q is registered twice", k.Name))
+	}
+	if _, err := config.Fields(new(C)); err != nil {
+		panic(fmt.Sprintf("outputs: kind %q: %v", k.Name, err))
+	}
+	registry[k.Name] = Registration{
+		Name: k.Name, Key: cmp.Or(k.Key, k.Name), Title: k.Title, Doc: k.Doc,
+		Batch: max(k.Batch, 1), Serial: k.Serial,
+		NewConfig: func() any { return new(C) },
+		Build: func(cfg any, env Env) (Sender, error) {
+			c, ok := cfg.(*C)
+			if !ok {
+				return nil, fmt.Errorf("build output %q: its configuration is a %T", k.Name, cfg)
+			}
+			return k.New(*c, env)
+		},
+	}
+}
+
+// Kinds returns all registered kinds, sorted by name.
+func Kinds() []Registration {
+	all := make([]Registration, 0, len(registry))
+	for _, r := range registry {
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(a, b Registration) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Lookup returns the kind called name.
+func Lookup(name string) (Registration, bool) {
+	r, ok := registry[name]
+	return r, ok
+}
