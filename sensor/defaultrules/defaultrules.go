@@ -1,0 +1,14 @@
+// Package defaultrules holds the rules that Saker ships: the sensor holds events against
+// them unless its configuration names other files. They are written in Falco's rules
+// language, which package rules implements.
+package defaultrules
+
+import _ "embed"
+
+// Name is the file name that errors and listings show for the embedded rules.
+const Name = "saker_rules.yaml"
+
+// YAML is the rules file.
+//
+//go:embed saker_rules.yaml
+var YAML []byte
