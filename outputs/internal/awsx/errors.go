@@ -1,0 +1,63 @@
+package awsx
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/saker-security/saker/outputs"
+	"github.com/saker-security/saker/outputs/internal/httpx"
+)
+
+// Error returns what an error of the SDK means for delivery. An answer's status decides,
+// as in httpx.StatusError, unless AWS names a fault: then the batch is rejected for the
+// faults in rejected, which are those of its content, and for no other, because much that
+// AWS answers with 400 (throttling, an expired token, a wrong name) can be repaired.
+func Error(err error, rejected ...string) error {
+	if err == nil {
+		return nil
+	}
+	answer, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || answer.Response == nil || answer.Response.Response == nil {
+		return plain(err)
+	}
+	var code, text string
+	if fault, ok := errors.AsType[smithy.APIError](err); ok && fault.ErrorCode() != unknown {
+		code, text = fault.ErrorCode(), fault.ErrorCode()+": "+fault.ErrorMessage()
+	}
+	status, header := answer.HTTPStatusCode(), answer.Response.Header
+	classed := httpx.StatusError(status, withoutType(header), []byte(text))
+	switch {
+	case slices.Contains(rejected, code):
+		return outputs.Reject(classed)
+	case code != "" && outputs.Rejected(classed):
+		return errors.New(classed.Error())
+	}
+	return classed
+}
+
+// unknown is the code that the SDK gives to an answer that names none.
+const unknown = "UnknownError"
+
+// withoutType lets the text show whatever type the answer had.
+func withoutType(header http.Header) http.Header {
+	header = header.Clone()
+	header.Del("Content-Type")
+	return header
+}
+
+// plain is err for a request that got no answer. The SDK's wrappers say what it was doing.
+func plain(err error) error {
+	return &sdkError{httpx.OneLine(err.Error()), err}
+}
+
+type sdkError struct {
+	text string
+	err  error
+}
+
+func (e *sdkError) Error() string        { return e.text }
+func (e *sdkError) Is(target error) bool { return errors.Is(e.err, target) }

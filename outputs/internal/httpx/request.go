@@ -1,0 +1,68 @@
+package httpx
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/saker-security/saker/outputs"
+)
+
+// MaxAnswer is how much of an answer is read, in bytes. What comes after it is not waited
+// for, and costs the connection.
+const MaxAnswer = 64 << 10
+
+// answerTime bounds the wait for an answer's body once its status is known: the status
+// decides, and a body that never ends must not hold up the next event.
+const answerTime = 5 * time.Second
+
+// ContentType is the default Content-Type of a request.
+const ContentType = "application/json; charset=utf-8"
+
+// Encode returns the JSON of payload as all our HTTP outputs send it, and as Falcosidekick
+// does: HTML escaped, ended by one newline. A payload that has no JSON is rejected.
+func Encode(payload any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(payload); err != nil {
+		return nil, outputs.Reject(fmt.Errorf("encode payload: %w", err))
+	}
+	return b.Bytes(), nil
+}
+
+// Do sends body to address and returns the first MaxAnswer bytes of a 2xx answer's body.
+// The headers are Content-Type: ContentType and the client's User-Agent, then those of
+// header, which replace them; header may be nil. Any other answer is an error, classed by
+// StatusError. A request that got no answer is a plain error.
+func Do(ctx context.Context, client *http.Client, method, address string, body []byte, header http.Header) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the address is not a valid URL")
+	}
+	req.Header.Set("Content-Type", ContentType)
+	for name, values := range header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, cleanError(req, err)
+	}
+	defer res.Body.Close()
+	giveUp := time.AfterFunc(answerTime, cancel)
+	defer giveUp.Stop()
+	// An answer cut short still has its status; reading to the end keeps the connection.
+	answer, _ := io.ReadAll(io.LimitReader(res.Body, MaxAnswer))
+	if res.StatusCode/100 == 2 {
+		return answer, nil
+	}
+	return nil, StatusError(res.StatusCode, res.Header, hideSecrets(req, answer))
+}
