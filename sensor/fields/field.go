@@ -10,6 +10,7 @@ package fields
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -59,8 +60,12 @@ type Field struct {
 	Deprecated string
 	// AnyOf says that a list value stands for alternatives: a condition on it is true when
 	// any element satisfies it (proc.aname without index, fd.ip, fd.port). NotEqual is
-	// then true only when every element differs.
+	// then true only when every element differs. Such a list is printed with its elements
+	// joined by spaces. A value without elements is a plain one (proc.aname[2]).
 	AnyOf bool
+	// NotEqualAny makes != of an AnyOf field true when any element differs, instead of every
+	// one (proc.aname without index).
+	NotEqualAny bool
 	// CheckArg refuses a wrong argument at load time; may be nil.
 	CheckArg func(Arg) error
 	// Extract returns the field's value of the event ev, whose concrete type is that of
@@ -68,8 +73,14 @@ type Field struct {
 	// goroutine.
 	Extract func(ev any, arg Arg) Value
 	// Resolves marks a field whose values are addresses and whose literals are host names
-	// (fd.sip.name): the compiler asks the registry's resolver for a literal's addresses.
+	// (fd.sip.name). Its Type is String. A valid value has the address in Addr, which
+	// conditions test with the registry's Resolve, and in Str a known name of it, empty
+	// (printed as null) if there is none.
 	Resolves bool
+	// Format returns the text of a valid value in an alert's output, for a field whose text
+	// is not its type's (evt.time prints 15:04:05.000000000). The alert's output_fields keep
+	// the value itself. May be nil.
+	Format func(Value) string
 }
 
 // Registry is the set of fields of one event source.
@@ -81,7 +92,12 @@ type Registry struct {
 	EventTypes []string
 	// EventType returns the event's number in EventTypes; nil for a source without types.
 	EventType func(ev any) int
-	byName    map[string]*Field
+	// Resolve has a host name of a condition looked up from now on, without waiting, and
+	// returns the test whether an address is one of its: false until the first answer. It
+	// is called once a literal of a Resolves field; nil if the source has no resolver, and
+	// then such a comparison is false.
+	Resolve func(host string) func(netip.Addr) bool
+	byName  map[string]*Field
 }
 
 // NewRegistry returns a registry of the given fields. It panics on a field without name,
