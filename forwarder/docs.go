@@ -1,0 +1,43 @@
+package forwarder
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/saker-security/saker/config"
+)
+
+// documents are the generated files and what writes them.
+var documents = []struct {
+	name  string
+	write func(io.Writer, []config.DocSection) error
+}{
+	{"configuration.md", config.WriteReference},
+	{"environment.md", config.WriteEnvironment},
+	{"saker.example.yaml", config.WriteExample},
+	{"saker.schema.json", config.WriteSchema},
+}
+
+// WriteDocs writes the documents that follow from the configuration structs into dir: the
+// reference of all keys, the table of environment variables, an example file and a JSON
+// schema. They have the kinds of output that the program has imported, and the extra
+// sections, which are those of others that share the file.
+func WriteDocs(dir string, extra ...config.DocSection) error {
+	sections := append(DocSections(), extra...)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("write documents: %w", err)
+	}
+	for _, d := range documents {
+		var text bytes.Buffer
+		if err := d.write(&text, sections); err != nil {
+			return fmt.Errorf("write %s: %w", d.name, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, d.name), text.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("write documents: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package journal
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// diskCheckInterval is how long the answer about free space holds. In that time even a
+// fast disk takes far less than the default reserve.
+const diskCheckInterval = 100 * time.Millisecond
+
+// diskGuard refuses appends while the disk has less than reserve bytes free. The log's own
+// answer to a full disk is to stop for good, and cursors couldn't move any more either.
+type diskGuard struct {
+	dir     string
+	reserve int64
+
+	mu   sync.Mutex
+	last time.Time
+	err  error
+}
+
+// check returns nil, or an error that is ErrFull or ErrUnavailable.
+func (g *diskGuard) check(now time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.last.IsZero() && now.Sub(g.last) < diskCheckInterval {
+		return g.err
+	}
+	g.last, g.err = now, nil
+	free, err := freeBytes(g.dir)
+	switch {
+	case err != nil:
+		g.err = unavailable(err)
+	case free < g.reserve:
+		g.err = fmt.Errorf("%w: %d MiB are free and %d MiB are reserved", ErrFull, free>>20, g.reserve>>20)
+	}
+	return g.err
+}
+
+// freeBytes returns how much the disk that dir is on can still take.
+func freeBytes(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, fmt.Errorf("ask for the free space of %q: %w", dir, err)
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
