@@ -1,0 +1,161 @@
+package sensor_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/saker-security/saker/config"
+	"github.com/saker-security/saker/event"
+	"github.com/saker-security/saker/sensor"
+	"github.com/saker-security/saker/sensor/rules"
+)
+
+// falcoYAML has the keys of a falco.yaml as packages install it.
+const falcoYAML = `
+config_files: [/etc/falco/config.d]
+watch_config_files: true
+rules_files: [/etc/falco/falco_rules.yaml, /etc/falco/rules.d]
+engine:
+  kind: modern_ebpf
+  modern_ebpf: {cpus_for_each_buffer: 2, buf_size_preset: 5, drop_failed_exit: false}
+load_plugins: [container]
+plugins:
+  - name: container
+    library_path: libcontainer.so
+plugins_hostinfo: true
+time_format_iso_8601: true
+priority: notice
+json_output: true
+buffered_outputs: false
+rule_matching: all
+outputs_queue: {capacity: 0}
+append_output:
+  - suggested_output: true
+  - match: {source: syscall, tags: [network]}
+    extra_output: "ppid=%proc.ppid"
+    extra_fields: [proc.env]
+rules:
+  - disable: {tag: network}
+  - enable: {rule: "Netcat*"}
+stdout_output: {enabled: false}
+syslog_output: {enabled: false}
+http_output: {enabled: true, url: "http://falcosidekick:2801/", echo: false, max_consecutive_timeouts: 5}
+webserver: {enabled: true, listen_port: 8765}
+log_stderr: true
+log_level: info
+syscall_event_drops: {threshold: 0.1, actions: [log, alert]}
+base_syscalls: {custom_set: [], repair: false}
+`
+
+func TestAFalcoYAMLWorksUnmodified(t *testing.T) {
+	c, loaded, err := sensor.LoadConfig(config.Source{File: "falco.yaml", Text: []byte(falcoYAML)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.RulesFiles, []string{"/etc/falco/falco_rules.yaml", "/etc/falco/rules.d"}) ||
+		c.Priority != event.Notice || c.RuleMatching != "all" || !c.ISOTime || !c.JSON || c.Stdout.Enabled ||
+		!c.HTTP.Enabled || c.HTTP.URL != "http://falcosidekick:2801/" || c.Engine.ModernEBPF.BufferPreset != 5 {
+		t.Errorf("the settings are %+v", c)
+	}
+	if len(c.AppendOutput) != 2 || c.AppendOutput[1].ExtraFields[0] != "proc.env" || len(c.Rules) != 2 {
+		t.Errorf("append_output is %+v, rules is %+v", c.AppendOutput, c.Rules)
+	}
+	warned := loaded.Warnings.Error()
+	for _, key := range []string{"watch_config_files", "plugins", "webserver.listen_port", "base_syscalls.repair"} {
+		if !strings.Contains(warned, key) {
+			t.Errorf("nothing says that %s has no effect: %s", key, warned)
+		}
+	}
+}
+
+func TestTheConfigurationIsRefusedWithItsPlace(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a typing mistake": {"rules_fils: [x]", "falco.yaml:1: rules_fils: unknown key (did you mean rules_files?)"},
+		"a buffer too big": {"engine:\n  modern_ebpf:\n    buf_size_preset: 11", "must be from 1 to 10, not 11"},
+		"an idle toggle":   {"rules:\n  - enable: {}", "entry 1 must either enable or disable something"},
+		"another engine":   {"engine: {kind: kmod}", "modern_ebpf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := sensor.LoadConfig(config.Source{File: "falco.yaml", Text: []byte(c.text)})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("the error is %v, want %q in it", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTheSensorsVariablesHaveItsPrefix(t *testing.T) {
+	c, _, err := sensor.LoadConfig(config.Source{Environ: []string{"PRIORITY=error", "SENSOR_RULE_MATCHING=all"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Priority == event.Error || c.RuleMatching != "all" {
+		t.Errorf("priority %v, rule_matching %q", c.Priority, c.RuleMatching)
+	}
+}
+
+func TestTheRulesThatShipLoadWithoutAWarning(t *testing.T) {
+	files, err := sensor.ReadRules(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, found, err := rules.Load(files, sensor.Registries(), rules.Options{SuggestedOutput: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found.Files {
+		for _, w := range f.Warnings {
+			t.Error(w)
+		}
+	}
+	for _, r := range set.Rules() {
+		if !slices.ContainsFunc(r.Tags, func(tag string) bool { return strings.HasPrefix(tag, "mitre_") }) ||
+			!slices.ContainsFunc(r.Tags, func(tag string) bool { return strings.HasPrefix(tag, "T1") }) {
+			t.Errorf("rule %q lacks the tags of MITRE ATT&CK: %v", r.Name, r.Tags)
+		}
+		if r.Desc == "" || !r.Enabled {
+			t.Errorf("rule %q lacks a description or is off", r.Name)
+		}
+	}
+}
+
+func TestRulesAreReadFromFilesAndFolders(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"b.yml": "- list: b\n  items: []\n", "a.yaml": "- list: a\n  items: []\n", "notes.txt": "no rules",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := sensor.ReadRules([]string{dir, filepath.Join(dir, "notes.txt")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		names = append(names, filepath.Base(f.Name))
+	}
+	if !slices.Equal(names, []string{"a.yaml", "b.yml", "notes.txt"}) {
+		t.Errorf("read %v", names)
+	}
+	if _, err := sensor.ReadRules([]string{filepath.Join(dir, "none.yaml")}); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("a missing file gives %v", err)
+	}
+}
+
+func TestRunSaysWhatIsWrongWithTheRules(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, []byte("- rule: x\n  desc: d\n  priority: INFO\n  output: o\n  condition: evt.type = open and proc.nmae = x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := sensor.Run(context.Background(), sensor.Config{RulesFiles: []string{path}}, sensor.Options{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), path+":5:") || !strings.Contains(err.Error(), `did you mean "proc.name"?`) {
+		t.Errorf("the error is %v", err)
+	}
+}
