@@ -69,7 +69,7 @@ func TestFieldsRefusesADeclarationThatCannotBeRight(t *testing.T) {
 			A string `doc:"A."`
 		}), "field A: has a doc but no key"},
 		"an unexported key": {new(struct {
-			a string `key:"a" doc:"A."` //nolint:unused // it must be refused
+			a string `key:"a" doc:"A."`
 		}), "field a: has a key but is not exported"},
 		"a bad key": {new(struct {
 			A string `key:"A-b" doc:"A."`

@@ -215,7 +215,7 @@ func (l *loader) validate(s *section, c check, v reflect.Value) {
 	if !v.Addr().CanInterface() {
 		return // an embedded unexported struct: its method is the outer one's too
 	}
-	method, ok := v.Addr().Interface().(validator)
+	method, ok := reflect.TypeAssert[validator](v.Addr())
 	if !ok {
 		return
 	}

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
@@ -28,7 +29,7 @@ func FuzzLoad(f *testing.F) {
 		var w world
 		loaded, err := w.load(src)
 		if err != nil {
-			if _, ok := err.(config.Problems); !ok {
+			if _, ok := errors.AsType[config.Problems](err); !ok {
 				t.Fatalf("the error is a %T: %v", err, err)
 			}
 			if len(lines(err)) == 0 {

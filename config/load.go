@@ -41,7 +41,8 @@ type Section struct {
 
 	// Each makes the section a map of named instances, each a section Path.name with a key
 	// type. It is called once an instance and returns the structs to fill; an error says
-	// that the name or the type is wrong. Into is then not used.
+	// that the name or the type is wrong. Into is then not used. A key type of the structs
+	// themselves has its default in instances.
 	Each func(name, kind string) ([]any, error)
 	// Kinds are the types that Each knows.
 	Kinds []string

@@ -112,7 +112,7 @@ func (e *keyError) Unwrap() error { return e.err }
 // causes lists what a Validate method returned, each with the key it is about. What
 // errors.Join has joined is taken apart.
 func causes(err error) []keyError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only a join itself is taken apart
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []keyError
 		var texts []string
 		for _, e := range joined.Unwrap() {

@@ -156,6 +156,13 @@ func (l *loader) addHeader(path string) {
 // addField makes the slot of one field, or adds the field to a shared slot.
 func (l *loader) addField(s *section, f *field, target reflect.Value, instance bool) {
 	own := join(s.path, f.Key)
+	if instance && f.Key == "type" {
+		// An instance's type is its kind, so that the kind's own key keeps its default.
+		silent := func(*yaml.Node, string, string) {}
+		d := decoder{report: silent, warn: silent}
+		d.into(target, f, textNode(f.Default))
+		return
+	}
 	if f.Shared == "" {
 		s.slots = append(s.slots, l.addSlot(own, f, target, !strings.Contains(s.path, "[")))
 		return
@@ -290,8 +297,8 @@ func (l *loader) addInstance(s Section, in instance, path string) {
 func (l *loader) peekType(s *slot, n *yaml.Node) {
 	silent := func(*yaml.Node, string, string) {}
 	var nodes []given
-	for i := len(l.src.Set) - 1; i >= 0; i-- {
-		if key, value, ok := strings.Cut(l.src.Set[i], "="); ok && strings.ToLower(strings.TrimSpace(key)) == s.path {
+	for _, v := range slices.Backward(l.src.Set) {
+		if key, value, ok := strings.Cut(v, "="); ok && strings.ToLower(strings.TrimSpace(key)) == s.path {
 			nodes = append(nodes, given{value: textNode(value)})
 		}
 	}

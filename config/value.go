@@ -282,7 +282,7 @@ func setScalar(v reflect.Value, k kind, f *field, text string) (message string) 
 		v.SetInt(int64(d))
 	case kindText:
 		fresh := reflect.New(v.Type())
-		u, _ := fresh.Interface().(encoding.TextUnmarshaler)
+		u, _ := reflect.TypeAssert[encoding.TextUnmarshaler](fresh)
 		if err := u.UnmarshalText([]byte(text)); err != nil {
 			if f.Secret {
 				return "is not valid"

@@ -214,9 +214,8 @@ func BenchmarkDeliver(b *testing.B) {
 			// Make the cursor first, so that it has all events.
 			_, stop := start(b, j, "out", done, nil)
 			stop()
-			all := make([]event.Event, 0, 1000)
-			for n := 0; n < b.N; n += len(all) {
-				all = events(n+1, min(n+1000, b.N))
+			for n := 0; n < b.N; n += 1000 {
+				all := events(n+1, min(n+1000, b.N))
 				for i := range all {
 					all[i].Fields = []event.Field{{Name: "proc.cmdline", Value: event.StringValue("cat /etc/shadow --with --a --few --more --words --to --make --it --of --the --usual --size")}}
 				}

@@ -53,7 +53,7 @@ func (j *Journal) reopen() bool {
 		}
 		if err == nil {
 			select {
-			case <-j.broken: // what failed before the restart
+			case <-j.broken: //nolint:errcheck // what failed before the restart is over
 			default:
 			}
 			j.fault.Store(nil)

@@ -73,7 +73,7 @@ func (fs *procfs) read(pid int32, name string, limit int) ([]byte, error) {
 	}
 	defer f.Close()
 	n, err := io.ReadFull(f, fs.buf[:limit])
-	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = nil
 	}
 	return fs.buf[:n], err

@@ -67,13 +67,6 @@ func (f fakeProc) write(dir, name, text string) {
 	}
 }
 
-func (f fakeProc) remove(pid int) {
-	f.t.Helper()
-	if err := os.RemoveAll(filepath.Join(f.root, fmt.Sprint(pid))); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
 // block ends every string with a NUL.
 func block(ss ...string) string {
 	var b strings.Builder

@@ -116,20 +116,20 @@ func appendLine(dst []byte, e *event.Event, f Format) []byte {
 // for its name can't forge a line or steer a terminal.
 func appendText(dst []byte, s string) []byte {
 	start := 0
-	for i, size := 0, 0; i < len(s); i += size {
-		var r rune
-		r, size = utf8.DecodeRuneInString(s[i:])
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		next := i + size
 		switch {
 		case r == utf8.RuneError && size == 1:
 			dst = append(dst, s[start:i]...)
 			dst = utf8.AppendRune(dst, utf8.RuneError)
+			start = next
 		case r < ' ', 0x7f <= r && r < 0xa0:
 			dst = append(dst, s[start:i]...)
 			dst = appendEscape(dst, r)
-		default:
-			continue
+			start = next
 		}
-		start = i + size
+		i = next
 	}
 	return append(dst, s[start:]...)
 }

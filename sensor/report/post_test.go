@@ -11,7 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -113,14 +113,27 @@ func TestEveryStatusHasAMeaning(t *testing.T) {
 		text   string
 		want   string
 	}{
-		{200, "", accepted}, {201, "", accepted}, {202, "x", accepted}, {204, "", accepted},
-		{301, "", later}, {307, "", later},
+		{200, "", accepted},
+		{201, "", accepted},
+		{202, "x", accepted},
+		{204, "", accepted},
+		{301, "", later},
+		{307, "", later},
 		{400, "Please send a valid request body\n", rejected},
 		{400, "Client sent an HTTP request to an HTTPS server.\n", later},
 		{400, "<center>The plain HTTP request was sent to HTTPS port</center>", later},
-		{401, "", later}, {403, "", later}, {404, "", later}, {405, "", later}, {408, "", later},
-		{413, "", rejected}, {415, "", rejected}, {422, "", rejected},
-		{429, "", later}, {500, "", later}, {502, "", later}, {503, strings.Repeat("x", 1<<20), later},
+		{401, "", later},
+		{403, "", later},
+		{404, "", later},
+		{405, "", later},
+		{408, "", later},
+		{413, "", rejected},
+		{415, "", rejected},
+		{422, "", rejected},
+		{429, "", later},
+		{500, "", later},
+		{502, "", later},
+		{503, strings.Repeat("x", 1<<20), later},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/elsewhere")
@@ -202,7 +215,7 @@ func TestTLSIsVerifiedAndMutual(t *testing.T) {
 	pool.AppendCertsFromPEM(pemCA)
 	var got seen
 	srv := echo(t, &got)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
 	srv.StartTLS()
 

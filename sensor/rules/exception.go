@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -164,7 +165,7 @@ func (it item) mergeExceptions(r *rule, exceptions []*exception) {
 			it.problem(ex.at, ErrValidate, "exceptions", "the exception %q has its comps already; only values can be added", ex.name)
 		case old != nil:
 			grown := *old
-			grown.values = append(old.values[:len(old.values):len(old.values)], ex.values...)
+			grown.values = append(slices.Clip(old.values), ex.values...)
 			*old = grown
 		case ex.fields == nil:
 			it.problem(ex.at, ErrValidate, "exceptions", "the new exception %q has no fields", ex.name)

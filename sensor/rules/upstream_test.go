@@ -69,7 +69,7 @@ func TestUpstreamsRulesNarrowEventTypes(t *testing.T) {
 	for _, number := range rs.EventTypes("syscall") {
 		names[syscalls.EventTypes()[number]] = true
 	}
-	for _, name := range strings.Fields(want) {
+	for name := range strings.FieldsSeq(want) {
 		if !names[name] && name != "accept" && name != "listen" {
 			t.Errorf("no rule is about %s", name)
 		}
@@ -82,12 +82,12 @@ func TestUpstreamsRulesNarrowEventTypes(t *testing.T) {
 
 func TestUpstreamsAuditRulesLoadUnmodified(t *testing.T) {
 	var fs []fields.Field
-	for _, name := range strings.Fields(`ka.auth.decision ka.auth.reason ka.req.binding.role ka.req.configmap.name ka.req.configmap.obj
+	for name := range strings.FieldsSeq(`ka.auth.decision ka.auth.reason ka.req.binding.role ka.req.configmap.name ka.req.configmap.obj
 		ka.req.pod.host_ipc ka.req.pod.host_network ka.req.pod.host_pid ka.req.service.type ka.resp.name ka.response.code ka.response.reason
 		ka.target.name ka.target.namespace ka.target.resource ka.target.subresource ka.uri ka.user.name ka.verb jevt.rawtime jevt.obj`) {
 		fs = append(fs, field(name, fields.String))
 	}
-	for _, name := range strings.Fields(`ka.req.binding.subjects ka.req.pod.containers.image ka.req.pod.containers.image.repository
+	for name := range strings.FieldsSeq(`ka.req.binding.subjects ka.req.pod.containers.image ka.req.pod.containers.image.repository
 		ka.req.pod.containers.privileged ka.req.pod.ephemeralContainers.image ka.req.pod.ephemeralContainers.privileged
 		ka.req.pod.initContainers.image ka.req.pod.initContainers.privileged ka.req.pod.volumes.hostpath ka.req.role.rules
 		ka.req.role.rules.resources ka.req.role.rules.verbs ka.req.service.ports`) {

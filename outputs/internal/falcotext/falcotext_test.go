@@ -43,8 +43,11 @@ func TestTimesHaveTheirZone(t *testing.T) {
 
 func TestOnlyStringsAreStringFields(t *testing.T) {
 	e := event.Event{Fields: []event.Field{
-		{Name: "a", Value: event.NumberValue("1")}, {Name: "b", Value: event.StringValue("x")}, {Name: "c"},
-		{Name: "d", Value: event.StringValue("")}, {Name: "e", Value: event.CompositeValue("{}")},
+		{Name: "a", Value: event.NumberValue("1")},
+		{Name: "b", Value: event.StringValue("x")},
+		{Name: "c"},
+		{Name: "d", Value: event.StringValue("")},
+		{Name: "e", Value: event.CompositeValue("{}")},
 	}}
 	var got []string
 	for name, value := range StringFields(e) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,16 +120,16 @@ func (a authority) addTo(pool *x509.CertPool) error {
 
 // version identifies the files' present content by their times and sizes.
 func (f fileSet) version() string {
-	var v string
+	var v strings.Builder
 	for _, p := range f.paths() {
 		info, err := os.Stat(p)
 		if err != nil {
-			v += "-;"
+			v.WriteString("-;")
 			continue
 		}
-		v += fmt.Sprintf("%d,%d;", info.ModTime().UnixNano(), info.Size())
+		fmt.Fprintf(&v, "%d,%d;", info.ModTime().UnixNano(), info.Size())
 	}
-	return v
+	return v.String()
 }
 
 // transport sends requests, names the sender, and renews itself when a certificate file

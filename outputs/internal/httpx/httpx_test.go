@@ -100,8 +100,10 @@ func TestHeadersAreTheDefaultsUnlessReplaced(t *testing.T) {
 		{"Saker/1.2", nil, map[string]string{"Content-Type": ContentType, "User-Agent": "Saker/1.2"}, s.Listener.Addr().String()},
 		{"", nil, map[string]string{"User-Agent": "Saker"}, s.Listener.Addr().String()},
 		{
-			"Saker/1.2", http.Header{"Content-Type": {"text/plain"}, "User-Agent": {"mine"}, "X-A": {"b"}, "Host": {"other.example"}},
-			map[string]string{"Content-Type": "text/plain", "User-Agent": "mine", "X-A": "b"}, "other.example",
+			"Saker/1.2",
+			http.Header{"Content-Type": {"text/plain"}, "User-Agent": {"mine"}, "X-A": {"b"}, "Host": {"other.example"}},
+			map[string]string{"Content-Type": "text/plain", "User-Agent": "mine", "X-A": "b"},
+			"other.example",
 		},
 	} {
 		client := newClient(t, Config{CheckCert: true}, outputs.Env{UserAgent: c.agent})

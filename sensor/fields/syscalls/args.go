@@ -56,7 +56,7 @@ func argFields() []fields.Field {
 			byName[p.name][kind] = p
 		}
 	}
-	for _, name := range strings.Fields(otherParams) {
+	for name := range strings.FieldsSeq(otherParams) {
 		if byName[name] == nil {
 			byName[name] = new([len(categories)]*param)
 		}

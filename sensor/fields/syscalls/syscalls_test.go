@@ -64,8 +64,8 @@ func newWorld(t testing.TB) world {
 func (w world) get(ev *syscalls.Event, field string) string {
 	w.t.Helper()
 	name, arg := field, fields.Arg{}
-	if i := strings.IndexByte(field, '['); i >= 0 {
-		name, arg.Given, arg.Key = field[:i], true, strings.TrimSuffix(field[i+1:], "]")
+	if before, after, ok0 := strings.Cut(field, "["); ok0 {
+		name, arg.Given, arg.Key = before, true, strings.TrimSuffix(after, "]")
 		arg.Index, _ = strconv.Atoi(arg.Key)
 	}
 	f, ok := w.Registry().Lookup(name)

@@ -2,6 +2,7 @@ package program
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -113,11 +114,8 @@ func (m *Machine) test(r Ref) bool {
 	if n.leaf >= 0 {
 		res = m.leaf(&m.leaves[n.leaf])
 	} else {
-		for _, c := range m.refs[n.first:n.end] {
-			if m.test(c) {
-				res = true
-				break
-			}
+		if slices.ContainsFunc(m.refs[n.first:n.end], m.test) {
+			res = true
 		}
 	}
 	if n.memo >= 0 {
