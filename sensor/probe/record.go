@@ -3,9 +3,25 @@
 // into typed records.
 //
 // It stands first in the flow: kernel, probe, process table, fields, rules, report.
+//
+//	system call's exit ── on_sys_exit ── on_open, on_file, on_socket, … ─┐
+//	exec, fork, exit ── on_exec, on_fork, on_exit ───────────────────────┴ ring ── Run ── handler
+//
+// on_sys_exit finds the call in a table that Interest writes, and leaves at once if it is of
+// no interest; then the filters are applied, and only what passes them is gathered and
+// copied. What a rule cannot match is thus dropped in the kernel; what does not fit into the
+// ring is counted by kind. A process is reported ended once, with its last thread.
+//
+// The programs are in bpf/, the objects made from them are committed (go generate). They
+// need Linux 5.8 with type information (BTF), and read kernel memory faster from 6.1. System calls of 32-bit programs are watched on amd64. What a program does
+// through io_uring is no system call and is not seen.
 package probe
 
-import "net/netip"
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+)
 
 // Record is one thing the kernel did, as the probe saw it when it was over.
 //
@@ -23,22 +39,28 @@ type Record struct {
 	UID, GID uint32
 	// Comm is the thread's name, at most 15 bytes.
 	Comm string
-	// Ret is what the system call returned, -errno for a failure.
+	// Ret is what the system call returned, -errno for a failure; 0 for Fork and Procexit.
 	Ret int64
-	// Args are the system call's six arguments as registers held them.
+	// Args are the system call's six arguments as registers held them. Procexit has the
+	// wait status in the first: exit code in bits 8 to 15, signal below.
 	Args [6]uint64
 	// Path is the (first) path argument as passed, Path2 the second (new path of a rename
-	// or link, link path of a symlink). PathValid is false where the pointer could not be
-	// read.
+	// or link, link path of a symlink, target of a mount). PathValid is false where the
+	// pointer could not be read. They, like Addr and Data, are what memory held when the
+	// call was over: another thread may have changed it meanwhile. For memfd_create Path
+	// is the name. A path of 4096 bytes or more is cut to 4095.
 	Path, Path2           string
 	PathValid, Path2Valid bool
 	// Dir and Dir2 are the absolute folder that a relative Path or Path2 starts from: the
 	// working directory, or what dirfd refers to. Empty if the path is absolute or the
-	// folder is unknown.
+	// folder is unknown: a bad descriptor, or deeper than 256 folders or 3840 bytes. They
+	// are as the process sees them: in a container, below its root.
 	Dir, Dir2 string
 	// File is what the descriptor of the event refers to: the new one of an open, socket,
-	// accept or dup, the argument of the others. File.Kind is NoFile where the event has
-	// none.
+	// accept or dup, the second new one of a pipe or socketpair, the argument of the
+	// others (also dirfd's of unlinkat, mkdirat, fchmodat, fchownat and symlinkat), the
+	// new working directory of a successful chdir and fchdir. File.Kind is NoFile where
+	// the event has none, the call failed or the descriptor is bad.
 	File File
 	// OpenFlags are the flags of an open as passed, also from openat2's struct open_how;
 	// Mode the mode of open, creat, mkdir and chmod.
@@ -46,11 +68,14 @@ type Record struct {
 	// Created says that an open made the file; UpperLayer and LowerLayer that the file (the
 	// executable, for an exec) is in that layer of an overlay file system.
 	Created, UpperLayer, LowerLayer bool
-	// Addr is the address argument of connect, bind and sendto; AddrPath its path for a
-	// unix socket.
+	// Addr is the address argument of connect, bind, sendto and sendmsg, the sender's of
+	// recvfrom and recvmsg; AddrPath its path for a unix socket, an abstract one with a
+	// leading @.
 	Addr     netip.AddrPort
 	AddrPath string
-	// Data is the beginning of what sendto and sendmsg sent, recvfrom and recvmsg received.
+	// Data is the beginning, at most 80 bytes, of what sendto and sendmsg sent (or tried
+	// to), recvfrom and recvmsg received. For mount it is the file system's type, for
+	// init_module and finit_module the module's parameters.
 	Data []byte
 	// CapEffective, CapPermitted and CapInheritable are the thread's capability sets.
 	CapEffective, CapPermitted, CapInheritable uint64
@@ -60,8 +85,9 @@ type Record struct {
 	Fork *Fork
 }
 
-// Exec is what an exec made of the process. For a failed exec only Argv, Env and the
-// record's Path hold the attempted values.
+// Exec is what an exec made of the process. For a failed exec Argv, Env and the record's
+// Path hold the attempted values and the rest is empty. A successful one is of KindExecve,
+// by whichever call, and its Path is the kernel's: /dev/fd/N/name for an execveat.
 type Exec struct {
 	// Argv is the argument block, arguments ended by NUL, cut at 4096 bytes.
 	Argv []byte
@@ -140,19 +166,46 @@ const (
 // File is what a descriptor refers to.
 type File struct {
 	Kind FileKind
-	// Num is the descriptor's number, negative for a failed call.
+	// Num is the descriptor's number, negative for a call that failed to make one.
 	Num int32
-	// Path is the resolved path of a file or folder; for others what the kernel shows.
+	// Path is the path of a file or folder with symlinks resolved, empty if it is too deep
+	// (see Record.Dir); for others the kernel's name, such as "memfd:x" and "[eventfd]".
 	Path string
 	// Inode and Dev identify it; for a socket the inode is unique while the socket lives.
+	// Dev is encoded as by stat(2).
 	Inode uint64
 	Dev   uint32
 	// SockType and Proto are a socket's: SOCK_STREAM, IPPROTO_TCP.
 	SockType, Proto uint16
 	// State is the TCP state.
 	State uint8
-	// Local and Remote are a socket's ends; IPv4 mapped into IPv6 shows as IPv4.
+	// Local and Remote are a socket's ends, 0.0.0.0:0 or [::]:0 if it has none yet; IPv4
+	// mapped into IPv6 shows as IPv4.
 	Local, Remote netip.AddrPort
-	// UnixPath is the path a unix socket, or its peer, is bound to.
+	// UnixPath is the path a unix socket, or its peer, is bound to; an abstract one has a
+	// leading @.
 	UnixPath string
+}
+
+// Clone returns a copy that stays valid.
+func (r *Record) Clone() *Record {
+	c := *r
+	for _, s := range []*string{
+		&c.Comm, &c.Path, &c.Path2, &c.Dir, &c.Dir2, &c.AddrPath, &c.File.Path, &c.File.UnixPath,
+	} {
+		*s = strings.Clone(*s)
+	}
+	c.Data = bytes.Clone(r.Data)
+	if r.Exec != nil {
+		e := *r.Exec
+		e.Argv, e.Env = bytes.Clone(e.Argv), bytes.Clone(e.Env)
+		e.ExePath, e.Cwd, e.Cgroup = strings.Clone(e.ExePath), strings.Clone(e.Cwd), strings.Clone(e.Cgroup)
+		c.Exec = &e
+	}
+	if r.Fork != nil {
+		f := *r.Fork
+		f.Comm, f.Cgroup = strings.Clone(f.Comm), strings.Clone(f.Cgroup)
+		c.Fork = &f
+	}
+	return &c
 }
