@@ -328,6 +328,23 @@ outputs:
 	}
 }
 
+func TestAKeyCalledTypeHasItsDefaultInInstances(t *testing.T) {
+	type typed struct {
+		Type string `key:"type" default:"_doc" doc:"Type."`
+	}
+	var own, instance typed
+	_, err := config.Load(text("search: {type: event}\noutputs: {one: {type: search}}"),
+		config.Section{Path: "search", Into: []any{&own}},
+		config.Section{Path: "outputs", Kinds: []string{"search"}, Each: func(string, string) ([]any, error) { return []any{&instance}, nil }},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own.Type != "event" || instance.Type != "_doc" {
+		t.Errorf("got %q, and %q in the instance", own.Type, instance.Type)
+	}
+}
+
 func TestASecretMustNotStandOnACommandLine(t *testing.T) {
 	var w world
 	src := text("slack: {footer: x}")

@@ -30,6 +30,13 @@ type Sender interface {
 	Send(ctx context.Context, batch []event.Event) error
 }
 
+// Limited is implemented by a Sender that, as it is configured, takes fewer events at once
+// than its Kind says.
+type Limited interface {
+	// MaxBatch is the most events that one Send may take, at least 1.
+	MaxBatch() int
+}
+
 // Env is what the forwarder gives to every output's constructor.
 type Env struct {
 	// Log is for rare remarks about the output itself; attempts are logged by the forwarder.

@@ -162,6 +162,26 @@ func TestBatchesAreFilledUpToTheKindsAndTheSettingsBounds(t *testing.T) {
 	}
 }
 
+// limited takes two events at once.
+type limited struct{ *scripted }
+
+func (limited) MaxBatch() int { return 2 }
+
+func TestASenderMayTakeFewerEventsThanItsKind(t *testing.T) {
+	limit := func(o *Options) {
+		o.Batch = 10
+		o.Sender = limited{o.Sender.(*scripted)}
+	}
+	work(t, 5, limit, nil, func(f *fixture) {
+		f.after(time.Second)
+		var sizes []int
+		for _, b := range f.sender.batches() {
+			sizes = append(sizes, len(b))
+		}
+		f.want("sizes", sizes, []int{2, 2, 1})
+	})
+}
+
 func TestABatchWaitsForItsAgeToFillUp(t *testing.T) {
 	work(t, 1, func(o *Options) { o.Batch = 3; o.Settings.Batch.Age = time.Minute }, nil, func(f *fixture) {
 		f.after(50 * time.Second)

@@ -2,17 +2,19 @@
 // SDK's configuration made of them.
 //
 // An output embeds Config with the tag shared:"aws", makes a Session with New, and asks it
-// for the SDK's configuration in Send. The SDK is set up for our delivery: it makes one
+// for the service's client in Send. The SDK is set up for our delivery: it makes one
 // attempt (the forwarder repeats), reads no answer without a limit, and uses the HTTP
 // client and certificate authorities that all outputs use. Error turns what the SDK
 // returns into the class that deliver expects.
 package awsx
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -32,11 +34,17 @@ type Config struct {
 	SecretAccessKey config.Secret `key:"secretaccesskey" doc:"Secret of the access key."`
 	RoleARN         string        `key:"rolearn" doc:"Role to assume with those credentials."`
 	ExternalID      string        `key:"externalid" doc:"External id that the role's trust policy asks for."`
+	EndpointURL     string        `key:"endpointurl" doc:"Base URL in place of those of AWS, STS's too, for a gateway or an emulator; empty for AWS's own or what AWS_ENDPOINT_URL says."`
 	CheckIdentity   bool          `key:"checkidentity" default:"true" doc:"Ask STS who we are before the first event is sent, so that wrong credentials are named as such."`
 }
 
-// Validate checks that an access key has both its halves.
+// Validate checks that the keys agree.
 func (c Config) Validate() error {
+	if c.EndpointURL != "" {
+		if err := httpx.CheckURL(c.EndpointURL); err != nil {
+			return config.At("endpointurl", err)
+		}
+	}
 	switch {
 	case c.AccessKeyID != "" && c.SecretAccessKey.IsZero():
 		return config.At("secretaccesskey", errors.New("is required with accesskeyid"))
@@ -51,51 +59,58 @@ func (c Config) Validate() error {
 // roleSession is the name under which an assumed role shows in CloudTrail.
 const roleSession = "saker"
 
-// Session makes the SDK's configuration when it is first needed, and keeps it.
-type Session struct {
-	config Config
-	http   *http.Client
-	// lock holds one element while somebody uses loaded.
+// Session makes a service's client of type C when it is first needed, and keeps it.
+type Session[C any] struct {
+	config  Config
+	http    *http.Client
+	service func(aws.Config) C
+	// lock holds one element while somebody uses what follows.
 	lock   chan struct{}
-	loaded *aws.Config
+	ready  bool
+	client C
 }
 
-// New makes a Session. It does not touch the network.
-func New(c Config, env outputs.Env) (*Session, error) {
+// New makes a Session for the client that service makes. It does not touch the network. The authorities of AWS_CA_BUNDLE, as
+// everywhere with AWS, replace those of env.
+func New[C any](c Config, env outputs.Env, service func(aws.Config) C) (*Session[C], error) {
+	env.TLS.CACertFile = cmp.Or(os.Getenv("AWS_CA_BUNDLE"), env.TLS.CACertFile)
 	client, err := httpx.New(httpx.Config{CheckCert: true}, env)
 	if err != nil {
 		return nil, err
 	}
-	return &Session{config: c, http: client, lock: make(chan struct{}, 1)}, nil
+	return &Session[C]{config: c, http: client, service: service, lock: make(chan struct{}, 1)}, nil
 }
 
-// AWS returns the SDK's configuration. The first call reads the environment and the
+// Client returns the service's client. The first call reads the environment and the
 // profile, and asks STS for our identity when the user wants that; a failure is not kept,
 // so that the next call tries again.
-func (s *Session) AWS(ctx context.Context) (aws.Config, error) {
+func (s *Session[C]) Client(ctx context.Context) (C, error) {
+	var none C
 	select {
 	case s.lock <- struct{}{}:
 	case <-ctx.Done():
-		return aws.Config{}, ctx.Err()
+		return none, ctx.Err()
 	}
 	defer func() { <-s.lock }()
-	if s.loaded == nil {
+	if !s.ready {
 		c, err := s.load(ctx)
 		if err != nil {
-			return aws.Config{}, err
+			return none, err
 		}
-		s.loaded = &c
+		s.client, s.ready = s.service(c), true
 	}
-	return *s.loaded, nil
+	return s.client, nil
 }
 
-func (s *Session) load(ctx context.Context) (aws.Config, error) {
+func (s *Session[C]) load(ctx context.Context) (aws.Config, error) {
 	options := []func(*awsconfig.LoadOptions) error{
-		awsconfig.WithHTTPClient(client{s.http}),
 		awsconfig.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }),
 	}
 	if s.config.Region != "" {
 		options = append(options, awsconfig.WithRegion(s.config.Region))
+	}
+	if s.config.EndpointURL != "" {
+		options = append(options, awsconfig.WithBaseEndpoint(s.config.EndpointURL))
 	}
 	if s.config.AccessKeyID != "" {
 		options = append(options, awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(
@@ -105,6 +120,9 @@ func (s *Session) load(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("configure the AWS SDK: %w", err)
 	}
+	// What looks for credentials keeps the SDK's own client, which knows the short timeouts
+	// of an instance's metadata; all calls of services use ours.
+	c.HTTPClient = client{s.http}
 	if c.Region == "" {
 		return aws.Config{}, errors.New("no AWS region is set: set aws.region, or AWS_REGION")
 	}
@@ -127,7 +145,7 @@ func (s *Session) load(ctx context.Context) (aws.Config, error) {
 }
 
 // Close lets go of idle connections.
-func (s *Session) Close() error {
+func (s *Session[C]) Close() error {
 	s.http.CloseIdleConnections()
 	return nil
 }

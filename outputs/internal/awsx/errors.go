@@ -21,7 +21,7 @@ func Error(err error, rejected ...string) error {
 		return nil
 	}
 	answer, ok := errors.AsType[*awshttp.ResponseError](err)
-	if !ok || answer.Response == nil || answer.Response.Response == nil {
+	if !ok || answer.Response == nil || answer.Response.Response == nil || beforehand(err) {
 		return plain(err)
 	}
 	var code, text string
@@ -37,6 +37,17 @@ func Error(err error, rejected ...string) error {
 		return errors.New(classed.Error())
 	}
 	return classed
+}
+
+// beforehand reports whether another operation failed before the one asked for, which is
+// how the SDK says that it got no credentials.
+func beforehand(err error) bool {
+	asked, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
+		return false
+	}
+	_, ok = errors.AsType[*smithy.OperationError](asked.Err)
+	return ok
 }
 
 // unknown is the code that the SDK gives to an answer that names none.

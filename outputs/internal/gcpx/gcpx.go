@@ -1,0 +1,101 @@
+// Package gcpx is what the outputs for Google Cloud share: the keys of the section gcp,
+// the client options made of them, and the reading of gRPC errors for delivery.
+//
+// An output embeds Config with the tag shared:"gcp" and gives what Options returns to the
+// vendor's client when it makes one, in Send.
+package gcpx
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/api/option"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/saker-security/saker/config"
+	"github.com/saker-security/saker/outputs"
+	"github.com/saker-security/saker/outputs/internal/httpx"
+)
+
+// Config are the keys of the section gcp.
+type Config struct {
+	Credentials config.Secret `key:"credentials" doc:"Base64 of a JSON key, such as a service account's; empty for the default credentials of the environment (workload identity, GOOGLE_APPLICATION_CREDENTIALS, the instance's account)."`
+}
+
+// Validate checks that the credentials can be read. Its error shows nothing of them.
+func (c Config) Validate() error {
+	_, err := c.Options()
+	return config.At("credentials", err)
+}
+
+// kinds are the types of keys that are taken.
+var kinds = []option.CredentialsType{
+	option.ServiceAccount, option.AuthorizedUser, option.ExternalAccount, option.ImpersonatedServiceAccount,
+}
+
+// Options returns what c means to a client of Google Cloud.
+func (c Config) Options() ([]option.ClientOption, error) {
+	options := []option.ClientOption{option.WithTelemetryDisabled()}
+	if c.Credentials.IsZero() {
+		return options, nil
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(c.Credentials.Reveal()))
+	if err != nil {
+		return nil, errors.New("must be the base64 of a JSON key")
+	}
+	var head struct {
+		Type option.CredentialsType `json:"type"`
+	}
+	if err := json.Unmarshal(key, &head); err != nil {
+		return nil, errors.New("must be the base64 of a JSON key, and holds no JSON")
+	}
+	if !slices.Contains(kinds, head.Type) {
+		return nil, errors.New("must be a key with a type such as service_account")
+	}
+	return append(options, option.WithAuthCredentialsJSON(head.Type, key)), nil
+}
+
+// maxDelay is the longest pause that a service can ask for.
+const maxDelay = time.Hour
+
+// Error returns what a gRPC error means for delivery: outputs.Reject for an invalid
+// argument, outputs.RetryAfter when the service says how long to wait (an hour at most), a
+// plain error otherwise.
+func Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return &callError{httpx.OneLine(err.Error()), err}
+	}
+	said := &callError{"the service answered " + s.Code().String() + ": " + httpx.OneLine(s.Message()), err}
+	if s.Code() == codes.InvalidArgument {
+		return outputs.Reject(said)
+	}
+	for _, detail := range s.Details() {
+		retry, ok := detail.(*errdetails.RetryInfo)
+		if !ok || retry.GetRetryDelay() == nil {
+			continue
+		}
+		if d := retry.GetRetryDelay().AsDuration(); d > 0 {
+			return outputs.RetryAfter(min(d, maxDelay), said)
+		}
+	}
+	return said
+}
+
+// callError is err on one line.
+type callError struct {
+	text string
+	err  error
+}
+
+func (e *callError) Error() string        { return e.text }
+func (e *callError) Is(target error) bool { return errors.Is(e.err, target) }
