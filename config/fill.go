@@ -184,12 +184,12 @@ func (l *loader) finish(s *section) {
 			l.problem(because.origin, slot.path, fmt.Sprintf("is required because %s is set", because.path))
 		}
 	}
-	if s.off || bad {
+	if s.off {
 		return
 	}
 	for i, v := range s.structs {
 		for _, check := range s.layouts[i].checks {
-			l.validate(s, check, v.Elem().FieldByIndex(check.index))
+			l.validate(s, check, v.Elem().FieldByIndex(check.index), bad)
 		}
 	}
 }
@@ -210,8 +210,10 @@ func (l *loader) header(path string) origin {
 	return origin{}
 }
 
-// validate calls the Validate method of one struct and places what it returns.
-func (l *loader) validate(s *section, c check, v reflect.Value) {
+// validate calls the Validate method of one struct and places what it returns. When a
+// value of the section could not be read, and so has its default, only what is said of a
+// key that was set and read counts.
+func (l *loader) validate(s *section, c check, v reflect.Value, bad bool) {
 	if !v.Addr().CanInterface() {
 		return // an embedded unexported struct: its method is the outer one's too
 	}
@@ -226,7 +228,11 @@ func (l *loader) validate(s *section, c check, v reflect.Value) {
 	for _, cause := range causes(err) {
 		key := join(c.prefix, cause.key)
 		at, path := l.header(join(s.path, c.prefix)), join(s.path, key)
-		if slot := s.slot(key); slot != nil {
+		slot := s.slot(key)
+		if bad && (slot == nil || slot.bad || slot.origin.layer == layerDefault) {
+			continue
+		}
+		if slot != nil {
 			path = slot.path
 			if slot.origin.layer != layerDefault {
 				at = slot.origin

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -31,6 +32,9 @@ import (
 // Options are what Run needs beside the configuration.
 type Options struct {
 	Log *slog.Logger
+	// Rules, if any, are the rules files instead of the configuration's. Unlike those they
+	// must exist.
+	Rules []string
 	// Reopen, if any, opens the alert file anew whenever something is received.
 	Reopen <-chan os.Signal
 	// Ready, if any, is called once the kernel is watched.
@@ -94,7 +98,14 @@ func hostname() string {
 
 // loadRules reads and compiles the rules.
 func (s *sensor) loadRules() error {
-	files, err := ReadRules(s.config.RulesFiles)
+	paths := s.Rules
+	if len(paths) == 0 {
+		paths = s.existing(s.config.RulesFiles)
+	}
+	if len(paths) == 0 && len(s.config.RulesFiles) > 0 {
+		return fmt.Errorf("load rules: none of the rules files exists: %v", s.config.RulesFiles)
+	}
+	files, err := ReadRules(paths)
 	if err != nil {
 		return err
 	}
@@ -108,9 +119,25 @@ func (s *sensor) loadRules() error {
 			s.Log.Debug("rules", "warning", w.String())
 		}
 	}
+	if len(set.Rules()) == 0 {
+		return fmt.Errorf("load rules: there are none in %v", paths)
+	}
 	s.ruleset = set
 	s.evaluator = set.NewEvaluator(syscalls.SourceName)
 	return nil
+}
+
+// existing leaves out the rules files that do not exist: Falco's packages name files that
+// only some installations have.
+func (s *sensor) existing(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(path string) bool {
+		_, err := os.Stat(path)
+		gone := errors.Is(err, fs.ErrNotExist)
+		if gone {
+			s.Log.Warn("a rules file does not exist and is left out", "file", path)
+		}
+		return gone
+	})
 }
 
 // watch attaches to the kernel and turns its events into alerts until ctx ends.

@@ -159,3 +159,18 @@ func TestRunSaysWhatIsWrongWithTheRules(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 }
+
+func TestRunWithoutAnyRuleIsAnError(t *testing.T) {
+	empty := t.TempDir()
+	for want, o := range map[string]sensor.Options{
+		"there are none in":              {Rules: []string{empty}},
+		"no such file":                   {Rules: []string{filepath.Join(empty, "none.yaml")}},
+		"none of the rules files exists": {},
+	} {
+		o.Log = slog.New(slog.DiscardHandler)
+		err := sensor.Run(t.Context(), sensor.Config{RulesFiles: []string{filepath.Join(empty, "gone.yaml")}}, o)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, want %q in it", err, want)
+		}
+	}
+}
