@@ -17,7 +17,6 @@ package forwarder
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -76,7 +75,7 @@ func Run(ctx context.Context, l *Loaded, o Options) (err error) {
 	}
 	f.journal, err = journal.Open(ctx, filepath.Join(dir, "journal"), l.Journal, o.Log)
 	if err != nil {
-		return fmt.Errorf("open the journal in %q: %w", dir, err)
+		return err
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.ShutdownTimeout-2*f.grace())

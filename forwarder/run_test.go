@@ -319,7 +319,7 @@ func TestRunRefusesWhatCannotWork(t *testing.T) {
 		{"port in use", fmt.Sprintf("listenport: %d", port), t.TempDir(), "open the ingest listener"},
 		{"the page's port in use", fmt.Sprintf("listenport: 0\nui: {listenport: %d}", port), t.TempDir(), "open the page listener"},
 		{"no certificate", "tlsserver: {deploy: true, certfile: /no/such}", t.TempDir(), "read TLS files: stat /no/such"},
-		{"no folder for data", "", filepath.Join(file, "data"), "open the journal"},
+		{"no folder for data", "", filepath.Join(file, "data"), "open journal"},
 		{"an output's files", "tlsclient: {cacertfile: /no/such}\nwebhook: {address: http://127.0.0.1:1}", t.TempDir(), `set up output "webhook"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -85,7 +85,9 @@ const lossLogInterval = time.Minute
 // losses counts what the limits removed before the output got it. The log doesn't say, so
 // it is what should be there and isn't: pending at the start, plus appended since, minus
 // handed over, minus pending now. What was appended is read before the log is asked, so
-// that the difference is never too large.
+// that the difference is not too large on that account. The log's own figure of pending
+// events trails behind under load, so a difference counts only if the log now begins after
+// an event that had not been handed over.
 type losses struct {
 	j *Journal
 	c *Consumer
@@ -94,6 +96,8 @@ type losses struct {
 	pending  uint64 // at the start
 	appended uint64 // before the start, of the filter's subjects
 	handed   uint64
+	last     uint64 // the highest place in the log that was handed over
+	whole    uint64 // a place up to which nothing that was removed is not yet counted
 	asked    uint64 // appended when the log was last asked
 	left     uint64 // pending as of the last delivery
 	lost     uint64
@@ -103,6 +107,11 @@ type losses struct {
 
 func (l *losses) start(j *Journal, c *Consumer, info *jetstream.ConsumerInfo) {
 	l.j, l.c, l.pending = j, c, info.NumPending
+	l.last, l.whole = info.Delivered.Stream, info.Delivered.Stream
+	if first, err := j.first(); err == nil && first > 0 {
+		// What was removed while nobody looked cannot be told any more.
+		l.whole = max(l.whole, first-1)
+	}
 	l.appended = l.total()
 	l.asked = l.appended
 }
@@ -132,6 +141,7 @@ func (l *losses) delivered(meta *nats.MsgMetadata) {
 	l.left = meta.NumPending
 	if meta.NumDelivered == 1 {
 		l.handed++
+		l.last = max(l.last, meta.Sequence.Stream)
 	}
 }
 
@@ -148,11 +158,33 @@ func (l *losses) after(any bool) {
 // observe draws the balance when pending events are left in the log.
 func (l *losses) observe(pending uint64) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	should := l.pending + l.asked - l.appended
-	if is := l.handed + pending; should > is && should-is > l.lost {
-		l.lost = should - is
+	missing := int64(l.pending+l.asked-l.appended) - int64(l.handed+pending) - int64(l.lost)
+	last := l.last
+	if missing <= 0 {
+		l.whole = last
 	}
+	l.mu.Unlock()
+	if missing <= 0 {
+		return
+	}
+	first, err := l.j.first()
+	if err != nil {
+		return // the next balance finds it
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if first <= l.whole+1 {
+		// Nothing beyond what was handed over is gone: the log's figure trailed.
+		l.whole = max(l.whole, last)
+		return
+	}
+	l.lost += min(uint64(missing), first-1-l.whole)
+	l.whole = max(last, first-1)
+	l.report()
+}
+
+// report logs losses, not too often.
+func (l *losses) report() {
 	now := time.Now()
 	if l.lost == l.logged || now.Sub(l.loggedAt) < lossLogInterval {
 		return
@@ -160,6 +192,17 @@ func (l *losses) observe(pending uint64) {
 	l.j.log.Warn("the journal's limits removed events before an output got them: raise journal.maxbytes or journal.maxage, or mend the output",
 		"output", l.c.name, "lost", l.lost-l.logged, "lost_in_all", l.lost)
 	l.logged, l.loggedAt = l.lost, now
+}
+
+// first returns the place of the oldest event in the log.
+func (j *Journal) first() (uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+	defer cancel()
+	stream, err := j.js.Stream(ctx, eventStream)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return stream.CachedInfo().State.FirstSeq, nil
 }
 
 func (l *losses) count() uint64 {
