@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/saker-security/saker/cmd/internal/sensing"
+	"github.com/saker-security/saker/cmd/internal/version"
+	"github.com/saker-security/saker/config"
+	"github.com/saker-security/saker/forwarder"
+	"github.com/saker-security/saker/sensor"
+	"github.com/saker-security/saker/sensor/probe"
+)
+
+// up is `saker up`: everything on this host, in one process.
+type up struct {
+	settings
+	Rules []string `short:"r" placeholder:"FILE" sep:"none" help:"Rules file or folder, instead of the rules that ship. Repeat for more."`
+}
+
+func (u *up) Run() error {
+	loaded, watching, err := u.load()
+	if err != nil {
+		return err
+	}
+	// Falcosidekick listens everywhere; on one host nobody else needs to reach it.
+	if loaded.Source.Origin("listenaddress") == "default" {
+		loaded.ListenAddress = "127.0.0.1"
+	}
+	if loaded.TLSServer.Deploy && loaded.TLSServer.MutualTLS {
+		return errors.New("saker up has no client certificate for its own sensor: with tlsserver.mutualtls, run saker forwarder and saker-sensor")
+	}
+	h := host{loaded: loaded, watching: watching, rules: u.Rules, log: loaded.Logger(os.Stderr), token: config.NewSecret(rand.Text())}
+	ctx, stop := sensing.Interruptible()
+	defer stop()
+	return h.run(ctx)
+}
+
+// host is one run of `saker up`.
+type host struct {
+	loaded   *forwarder.Loaded
+	watching sensor.Config
+	// rules are the rules files of the command line.
+	rules []string
+	log   *slog.Logger
+	// token is by which the forwarder knows its own sensor. It lives as long as the process.
+	token config.Secret
+}
+
+// run runs the forwarder until ctx ends, and beside it the sensor, which stops first so
+// that its last alerts are still taken.
+func (h *host) run(ctx context.Context) error {
+	both, end := context.WithCancel(ctx)
+	defer end()
+	forwarding, endForwarder := context.WithCancel(context.WithoutCancel(ctx))
+	defer endForwarder()
+
+	ready := make(chan forwarder.Addresses, 1)
+	var forwarderErr, sensorErr error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer end()
+		forwarderErr = forwarder.Run(forwarding, h.loaded, forwarder.Options{
+			Log: h.log, Version: version.String(), SensorToken: h.token, Ready: func(a forwarder.Addresses) { ready <- a },
+		})
+	})
+	select {
+	case a := <-ready:
+		sensorErr = h.sense(both, a)
+	case <-both.Done():
+	}
+	endForwarder()
+	wg.Wait()
+	return errors.Join(sensorErr, forwarderErr)
+}
+
+// sense runs the sensor until ctx ends. Where the kernel cannot be watched it says so and
+// waits.
+func (h *host) sense(ctx context.Context, a forwarder.Addresses) error {
+	if err := probe.Check(); err != nil {
+		fmt.Printf("The kernel of this host cannot be watched: %v\nOnly the forwarder runs. It takes alerts of other sensors.\n", err)
+		h.greet(a)
+		<-ctx.Done()
+		return nil
+	}
+	c, err := h.sensorConfig(a)
+	if err != nil {
+		return err
+	}
+	reopen, stop := sensing.OnReopen()
+	defer stop()
+	return sensor.Run(ctx, c, sensor.Options{Log: h.log, Rules: h.rules, Reopen: reopen, Ready: func(s sensor.Started) {
+		fmt.Printf("Saker is watching this host with %d rules.\n", s.Rules)
+		h.greet(a)
+		fmt.Println("  try it      cat /etc/shadow")
+	}})
+}
+
+// sensorConfig is the configuration of the sensor beside a forwarder that listens on a.
+func (h *host) sensorConfig(a forwarder.Addresses) (sensor.Config, error) {
+	c := h.watching
+	isDefault := func(key string) bool { return h.loaded.Source.Origin(sensorPath+"."+key) == "default" }
+	// Falco's default writes to syslog; here the page and the terminal show alerts already.
+	if isDefault("syslog_output.enabled") {
+		c.Syslog.Enabled = false
+	}
+	if isDefault("spool.dir") {
+		dir, err := h.loaded.DataFolder()
+		if err != nil {
+			return sensor.Config{}, err
+		}
+		c.Spool.Dir = filepath.Join(dir, "spool")
+	}
+	c.HTTP.Enabled = true
+	c.HTTP.URL = ingestURL(a)
+	c.HTTP.UserAgent = "Saker/" + version.String()
+	// The certificate is this program's own, and nobody stands between it and itself.
+	c.HTTP.Insecure = a.IngestTLS
+	c.HTTP.Token, c.HTTP.Username, c.HTTP.Password = h.token, "", config.Secret{}
+	return c, nil
+}
+
+// greet says where to look.
+func (h *host) greet(a forwarder.Addresses) {
+	if a.Page != nil {
+		scheme := "http"
+		if h.loaded.UI.TLS {
+			scheme = "https"
+		}
+		fmt.Printf("  alerts      %s://%s\n", scheme, local(a.Page))
+	}
+	fmt.Printf("  send alerts %s\n", ingestURL(a))
+}
+
+// ingestURL is where this host reaches the forwarder.
+func ingestURL(a forwarder.Addresses) string {
+	scheme := "http"
+	if a.IngestTLS {
+		scheme = "https"
+	}
+	return scheme + "://" + local(a.Ingest) + "/"
+}
+
+// local is how this host reaches a listener that may listen on all addresses.
+func local(a net.Addr) string {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return a.String()
+	}
+	return fmt.Sprintf("localhost:%d", tcp.Port)
+}
