@@ -5,7 +5,6 @@ BIN      := bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X github.com/saker-security/saker/cmd/internal/version.Version=$(VERSION)
 LINT     := $(GO) tool -modfile=tools.mod
-BPF_CC   ?= clang-14
 
 # What the build of the eBPF objects and the tests need beyond Go, as Debian names it.
 PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman runc prometheus-alertmanager busybox-static iproute2
@@ -38,7 +37,7 @@ bench: ## benchmarks, beside the code they measure
 
 .PHONY: gen
 gen: need-go ## regenerate eBPF objects, documentation, schema and examples
-	BPF2GO_CC=$(BPF_CC) $(GO) generate ./sensor/probe
+	$(GO) generate ./sensor/probe
 	$(GO) run ./cmd/saker config generate docs
 
 .PHONY: gen-check
