@@ -76,7 +76,7 @@ func (s *sender) createOne(ctx context.Context, d document) (result, error) {
 		return result{}, err
 	}
 	req.URL.RawQuery = query.Encode()
-	res, err := s.transport.Perform(req)
+	res, err := s.transport.Perform(req) //nolint:bodyclose // the transport has read the answer whole
 	if err != nil {
 		return result{}, err
 	}

@@ -75,7 +75,7 @@ func (c Config) Validate() error {
 		config.At("customheaders", httpx.CheckHeaders(c.CustomHeaders)),
 	}
 	if !indexName.MatchString(c.Index) {
-		errs = append(errs, config.At("index", errors.New("must be the name of an index: in lower case, without spaces and without any of \" * \\ < > | , / ? # :")))
+		errs = append(errs, config.At("index", errors.New("must be the name of an index: in lower case, without spaces and without any of these signs: \" * \\ < > | , / ? : #")))
 	}
 	if !typeName.MatchString(c.Type) {
 		errs = append(errs, config.At("type", errors.New("must be a name such as _doc")))

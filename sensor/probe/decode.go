@@ -252,8 +252,6 @@ func load[T bpfHeader | bpfSection | bpfFileInfo | bpfSocketInfo | bpfExecInfo |
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func untilNUL(b []byte) []byte {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		return b[:i]
-	}
-	return b
+	before, _, _ := bytes.Cut(b, []byte{0})
+	return before
 }

@@ -138,7 +138,7 @@ func (s *Session[C]) load(ctx context.Context) (aws.Config, error) {
 	if s.config.CheckIdentity {
 		if _, err := sts.NewFromConfig(c).GetCallerIdentity(ctx, nil); err != nil {
 			// A refusal is about us and never about the event, so that no class is kept.
-			return aws.Config{}, fmt.Errorf("check our identity with AWS: %s", Error(err))
+			return aws.Config{}, fmt.Errorf("check our identity with AWS: %s", Error(err)) //nolint:errorlint // see above
 		}
 	}
 	return c, nil
