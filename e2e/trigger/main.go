@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -194,43 +195,38 @@ func loadModule([]string) error {
 	return nil
 }
 
+// attach traces a child. The kernel may stop the child for one signal or another, so that
+// only killing it ends it for sure.
 func attach([]string) error {
 	runtime.LockOSThread()
 	child := exec.Command("/proc/self/exe", "wait")
-	in, err := child.StdinPipe()
-	if err != nil {
+	if _, err := child.StdinPipe(); err != nil {
 		return err
 	}
 	if err := child.Start(); err != nil {
 		return err
 	}
-	if err := unix.PtraceAttach(child.Process.Pid); err != nil {
-		return err
-	}
-	if _, err := unix.Wait4(child.Process.Pid, nil, unix.WUNTRACED, nil); err != nil {
-		return err
-	}
-	if err := unix.PtraceDetach(child.Process.Pid); err != nil {
-		return err
-	}
-	in.Close()
-	return child.Wait()
+	err := unix.PtraceAttach(child.Process.Pid)
+	return errors.Join(err, end(child))
 }
 
+// traceMe starts a child that asks to be traced.
 func traceMe([]string) error {
-	child := exec.Command("/proc/self/exe", "noop")
-	child.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	runtime.LockOSThread()
+	child := exec.Command("/proc/self/exe", "wait")
+	child.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if err := child.Start(); err != nil {
 		return err
 	}
-	if _, err := unix.Wait4(child.Process.Pid, nil, 0, nil); err != nil {
+	return end(child)
+}
+
+// end kills a child and waits for it.
+func end(child *exec.Cmd) error {
+	if err := child.Process.Kill(); err != nil {
 		return err
 	}
-	if err := unix.PtraceDetach(child.Process.Pid); err != nil {
-		return err
-	}
-	_, err := unix.Wait4(child.Process.Pid, nil, 0, nil)
+	_, err := child.Process.Wait()
 	return err
 }
 
