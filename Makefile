@@ -28,7 +28,7 @@ test: deps gen-check lint vuln ## everything that CI runs but the slow tail
 	SAKER_TEST_REQUIRE=1 $(GO) test -race -timeout 12m ./...
 
 .PHONY: e2e
-e2e: build ## the whole product: real kernel, real servers, real containers, kill -9
+e2e: deps ## the whole product: real kernel, real servers, real containers, kill -9
 	SAKER_TEST_REQUIRE=1 SAKER_E2E=1 $(GO) test -count=1 -timeout 20m -v ./e2e/...
 
 .PHONY: bench
