@@ -90,6 +90,9 @@ type Registry struct {
 	// EventTypes are the names that evt.type may be compared with, by their number in the
 	// event-type index. Empty for a source without event types.
 	EventTypes []string
+	// Unwatched are further names that evt.type may be compared with, of events that exist
+	// but never come from this source. A comparison with one is false.
+	Unwatched map[string]bool
 	// EventType returns the event's number in EventTypes; nil for a source without types.
 	EventType func(ev any) int
 	// Resolve has a host name of a condition looked up from now on, without waiting, and

@@ -236,7 +236,7 @@ func TestNamespacesAreSeenAndPathsCrossMounts(t *testing.T) {
 }
 
 var inContainer = action("in a new root", func() error {
-	if err := errors.Join(unix.Chroot("."), unix.Chdir("/work")); err != nil {
+	if err := errors.Join(unix.Chroot("."), unix.Chdir("/inner")); err != nil {
 		return err
 	}
 	_, err := unix.Open("file", unix.O_CREAT, 0o600)
@@ -246,12 +246,12 @@ var inContainer = action("in a new root", func() error {
 func TestPathsAreSeenFromTheProcessesRoot(t *testing.T) {
 	w := startWatch(t, Interest{Kinds: []Kind{KindOpenat, KindExecve}})
 	root := tempDir(t)
-	if err := os.MkdirAll(filepath.Join(root, "work"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(root, "inner"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	r := only(t, w.run(t, inContainer, root), KindOpenat, pathIs("file"))
-	check(t, "Dir", r.Dir, "/work")
-	check(t, "File.Path", r.File.Path, "/work/file")
+	check(t, "Dir", r.Dir, "/inner")
+	check(t, "File.Path", r.File.Path, "/inner/file")
 }
 
 var overlay = action("overlay", func() error {

@@ -158,6 +158,7 @@ func (c *compiler) macroProblems(u *ruleUnit, m *compiledMacro) bool {
 
 var warningCodes = map[program.ProblemKind]Code{
 	program.DoubtfulValue:   WarnCompileCondition,
+	program.NeverSeen:       WarnCompileCondition,
 	program.UnsafeNA:        WarnUnsafeNACheck,
 	program.DeprecatedField: WarnDeprecatedItem,
 }

@@ -1,8 +1,10 @@
 package rules_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -105,6 +107,29 @@ func TestUpstreamsAuditRulesLoadUnmodified(t *testing.T) {
 	for _, w := range report.Files[0].Warnings {
 		if w.Code != rules.WarnUnusedList && w.Code != rules.WarnUnusedMacro {
 			t.Errorf("unexpected warning: %s", w)
+		}
+	}
+}
+
+// A rule may name system calls that the sensor does not watch, beside those it does.
+func TestAnEventTypeThatIsNotWatchedIsAWarning(t *testing.T) {
+	file := rules.File{Name: "r.yaml", Content: []byte(`
+- rule: opened
+  desc: d
+  priority: INFO
+  output: o
+  condition: evt.type in (read, write, open) and evt.type != futex
+`)}
+	rs, report, err := rules.Load([]rules.File{file}, syscallSources(), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rs.Rules()[0].EventTypes; !slices.Equal(got, []string{"open"}) {
+		t.Errorf("the rule is tried for %q", got)
+	}
+	for _, name := range []string{"read", "write", "futex"} {
+		if want := fmt.Sprintf("events of type %q are not watched", name); !strings.Contains(report.Text(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, report.Text())
 		}
 	}
 }

@@ -17,7 +17,7 @@ func NewRegistry(hosts *Hosts) *fields.Registry {
 		userFields(), descriptorFields(), socketFields(), stdioFields(), pathFields(), containerFields(),
 		podFields(),
 	))
-	r.EventTypes = eventTypes
+	r.EventTypes, r.Unwatched = eventTypes, unwatched
 	r.EventType = func(ev any) int { return ev.(*Event).typeNumber() }
 	if hosts != nil {
 		r.Resolve = hosts.Watch

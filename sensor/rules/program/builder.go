@@ -154,6 +154,8 @@ const (
 	Unknown
 	// DoubtfulValue: a literal looks like a field or transformer, or a regex could be simpler.
 	DoubtfulValue
+	// NeverSeen: it names an event type that the sensor does not watch.
+	NeverSeen
 	// UnsafeNA: it compares with the text <NA>, which a missing value is not.
 	UnsafeNA
 	// DeprecatedField: it names a field that will go.

@@ -35,6 +35,10 @@ func (c *compiler) checkEventType(e *filter.Check, left int32) Ref {
 	for _, item := range items {
 		v := item.(*filter.Value)
 		i, known := c.typeIndex[v.Text]
+		if !known && c.reg.Unwatched[v.Text] {
+			c.problem(v.Pos, NeverSeen, "events of type %q are not watched, the comparison with it is always false", v.Text)
+			continue
+		}
 		if !known {
 			c.problem(v.Pos, Unknown, "unknown event type %q%s", v.Text, DidYouMean(v.Text, c.typeNames))
 			ok = false
