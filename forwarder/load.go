@@ -27,7 +27,8 @@ type Loaded struct {
 type Instance struct {
 	// Name is the kind's name for the instance in Falcosidekick's form of the
 	// configuration, and the name below "outputs" for the others. It names the cursor in
-	// the journal and labels metrics.
+	// the journal and labels metrics. One of several destinations of a section has its own
+	// name, alertmanager@HOST.
 	Name string
 	// Path is the instance's section.
 	Path     string
@@ -74,11 +75,11 @@ func LoadConfig(src config.Source, extra ...config.Section) (*Loaded, error) {
 	loaded.Warnings = append(loaded.Warnings, l.warnings()...)
 	for _, in := range plain {
 		if loaded.Configured(in.Path) {
-			l.Outputs = append(l.Outputs, *in)
+			l.Outputs = append(l.Outputs, in.parts()...)
 		}
 	}
 	for _, in := range named {
-		l.Outputs = append(l.Outputs, *in)
+		l.Outputs = append(l.Outputs, in.parts()...)
 	}
 	slices.SortFunc(l.Outputs, func(a, b Instance) int { return cmp.Compare(a.Name, b.Name) })
 	return l, nil
@@ -86,6 +87,21 @@ func LoadConfig(src config.Source, extra ...config.Section) (*Loaded, error) {
 
 func newInstance(name, path string, kind outputs.Registration) *Instance {
 	return &Instance{Name: name, Path: path, Kind: kind, config: kind.NewConfig()}
+}
+
+// parts are the instances that in stands for: one for each destination where a kind's
+// configuration may name several, and in itself for the others.
+func (in *Instance) parts() []Instance {
+	var all []Instance
+	for _, p := range in.Kind.Split(in.config) {
+		part := *in
+		part.Name, part.config = in.Name+outputs.PartSeparator+p.Suffix, p.Config
+		all = append(all, part)
+	}
+	if len(all) == 0 {
+		return []Instance{*in}
+	}
+	return all
 }
 
 func (in *Instance) into() []any { return []any{in.config, &in.Settings} }

@@ -142,6 +142,21 @@ func SendTest(ctx context.Context, l *Loaded, name string, o Options) (TestResul
 	}, nil
 }
 
+// Named returns the names of the outputs that name stands for: itself, or, for a section
+// with several destinations, each of them.
+func (l *Loaded) Named(name string) []string {
+	var all []string
+	for _, in := range l.Outputs {
+		if in.Name == name || strings.HasPrefix(in.Name, name+outputs.PartSeparator) {
+			all = append(all, in.Name)
+		}
+	}
+	if len(all) == 0 {
+		return []string{name}
+	}
+	return all
+}
+
 // notConfigured says which outputs there are.
 func (l *Loaded) notConfigured(name string) error {
 	names := map[string]bool{}

@@ -27,6 +27,21 @@ type Kind[C any] struct {
 	Serial bool
 	// New makes a Sender. It checks and builds but never connects.
 	New func(C, Env) (Sender, error)
+	// Split, if set, makes several outputs of a configuration that names several
+	// destinations, so that each has a queue of its own and none waits for another. It
+	// returns nothing for a configuration that stays whole. Suffixes differ and are not
+	// empty.
+	Split func(C) []Part[C]
+}
+
+// PartSeparator stands between an output's name and the suffix of one of its parts.
+const PartSeparator = "@"
+
+// Part is one of the outputs that a configuration is split into.
+type Part[C any] struct {
+	// Suffix tells the part's name from the others': alertmanager@SUFFIX.
+	Suffix string
+	Config C
 }
 
 // Registration is a Kind whose configuration's type has been erased.
@@ -38,6 +53,9 @@ type Registration struct {
 	NewConfig func() any
 	// Build makes a Sender from what NewConfig returned, filled.
 	Build func(cfg any, env Env) (Sender, error)
+	// Split makes several configurations of what NewConfig returned, filled; none when it
+	// stays whole.
+	Split func(cfg any) []Part[any]
 }
 
 var registry = map[string]Registration{}
@@ -64,6 +82,17 @@ func Register[C any](k Kind[C]) {
 				return nil, fmt.Errorf("build output %q: its configuration is a %T", k.Name, cfg)
 			}
 			return k.New(*c, env)
+		},
+		Split: func(cfg any) []Part[any] {
+			c, ok := cfg.(*C)
+			if !ok || k.Split == nil {
+				return nil
+			}
+			var parts []Part[any]
+			for _, p := range k.Split(*c) {
+				parts = append(parts, Part[any]{p.Suffix, &p.Config})
+			}
+			return parts
 		},
 	}
 }

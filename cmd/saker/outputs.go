@@ -112,9 +112,18 @@ func (o *outputsTest) Run() error {
 	}
 	ctx, stop := sensing.Interruptible()
 	defer stop()
+	var errs []error
+	for _, name := range loaded.Named(o.Name) {
+		errs = append(errs, test(ctx, loaded, name))
+	}
+	return errors.Join(errs...)
+}
+
+// test sends a test event to one output and prints what became of it.
+func test(ctx context.Context, loaded *forwarder.Loaded, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout)
 	defer cancel()
-	result, err := forwarder.SendTest(ctx, loaded, o.Name, forwarder.Options{Log: loaded.Logger(os.Stderr), Version: version.String()})
+	result, err := forwarder.SendTest(ctx, loaded, name, forwarder.Options{Log: loaded.Logger(os.Stderr), Version: version.String()})
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,14 @@
 package metrics
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saker-security/saker/forwarder/deliver"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/outputs"
 )
 
 // Status is what is known of the journal and its readers at one moment.
@@ -29,11 +31,13 @@ type OutputStatus struct {
 func (m *Metrics) Attempted(a deliver.Attempt) {
 	m.attempts.WithLabelValues(a.Output, string(a.Outcome)).Inc()
 	m.latency.WithLabelValues(a.Output).Observe(a.Latency.Seconds())
+	// Falcosidekick counts all destinations of an output as one.
+	destination, _, _ := strings.Cut(a.Output, outputs.PartSeparator)
 	if ok := a.Events - a.Failed; ok > 0 {
-		m.outputs.WithLabelValues(a.Output, "ok").Add(float64(ok))
+		m.outputs.WithLabelValues(destination, "ok").Add(float64(ok))
 	}
 	if a.Failed > 0 {
-		m.outputs.WithLabelValues(a.Output, "error").Add(float64(a.Failed))
+		m.outputs.WithLabelValues(destination, "error").Add(float64(a.Failed))
 	}
 }
 

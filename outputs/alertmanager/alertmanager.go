@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/saker-security/saker/config"
@@ -26,13 +27,14 @@ func init() {
 		Doc:   "Posts events as alerts to Prometheus Alertmanager; to each, if there are several.",
 		Batch: 64,
 		New:   New,
+		Split: split,
 	})
 }
 
 // Config is what a user sets.
 type Config struct {
 	httpx.Config
-	HostPort                 []string          `key:"hostport" required:"true" doc:"Base URLs of the Alertmanagers. Each of them gets every event; an event counts as delivered when all have accepted it."`
+	HostPort                 []string          `key:"hostport" required:"true" doc:"Base URLs of the Alertmanagers. Each of them gets every event, from a queue of its own."`
 	Endpoint                 string            `key:"endpoint" default:"/api/v2/alerts" doc:"Path of the alerts API, appended to each base URL."`
 	ExpiresAfter             time.Duration     `key:"expiresafter" default:"0s" unit:"s" doc:"How long after the event its alert counts as resolved, in seconds or with a unit; 0 leaves that to Alertmanager's resolve_timeout."`
 	ExtraLabels              map[string]string `key:"extralabels" doc:"Labels added to each alert. They replace others of the same name."`
@@ -74,29 +76,50 @@ func checkNames(m map[string]string) error {
 	return nil
 }
 
-type sender struct {
-	Config
-	http      *http.Client
-	addresses []string
-	now       func() time.Time
+// split gives each Alertmanager a queue of its own, so that one that is down keeps no alert
+// from the others.
+func split(c Config) []outputs.Part[Config] {
+	if len(c.HostPort) < 2 {
+		return nil
+	}
+	var parts []outputs.Part[Config]
+	seen := map[string]int{}
+	for _, host := range c.HostPort {
+		one := c
+		one.HostPort = []string{host}
+		suffix := host
+		if u, err := url.Parse(host); err == nil && u.Host != "" {
+			suffix = u.Host // without what may be a password
+		}
+		if seen[suffix]++; seen[suffix] > 1 {
+			suffix += "-" + strconv.Itoa(seen[suffix])
+		}
+		parts = append(parts, outputs.Part[Config]{Suffix: suffix, Config: one})
+	}
+	return parts
 }
 
-// New makes a Sender. It does not touch the network.
+type sender struct {
+	Config
+	http    *http.Client
+	address string
+	now     func() time.Time
+}
+
+// New makes a Sender for the one Alertmanager of c. It does not touch the network.
 func New(c Config, env outputs.Env) (outputs.Sender, error) {
+	if len(c.HostPort) != 1 {
+		return nil, fmt.Errorf("a sender has one Alertmanager, not %d", len(c.HostPort))
+	}
 	client, err := httpx.New(c.Config, env)
 	if err != nil {
 		return nil, err
 	}
-	s := &sender{Config: c, http: client, now: time.Now}
-	for _, host := range c.HostPort {
-		s.addresses = append(s.addresses, strings.TrimRight(host, "/")+c.Endpoint)
-	}
-	return s, nil
+	return &sender{c, client, strings.TrimRight(c.HostPort[0], "/") + c.Endpoint, time.Now}, nil
 }
 
-// Send posts the batch to all Alertmanagers at once, so that one that hangs does not keep
-// the alert from the others. A batch that one of them has not taken is tried again with
-// all: an alert with the same labels is the same alert to Alertmanager.
+// Send posts the batch. That it may be posted again does no harm: an alert with the same
+// labels is the same alert to Alertmanager.
 func (s *sender) Send(ctx context.Context, batch []event.Event) error {
 	body, err := httpx.Encode(payload(s.Config, batch, s.now()))
 	if err != nil {
@@ -104,51 +127,8 @@ func (s *sender) Send(ctx context.Context, batch []event.Event) error {
 	}
 	header := http.Header{}
 	httpx.SetHeaders(header, s.CustomHeaders)
-	errs := make([]error, len(s.addresses))
-	var posts sync.WaitGroup
-	for i, address := range s.addresses {
-		posts.Go(func() {
-			_, errs[i] = httpx.Do(ctx, s.http, http.MethodPost, address, body, header)
-		})
-	}
-	posts.Wait()
-	return combine(errs)
-}
-
-// combine makes one outcome of several. What one Alertmanager refuses for good another may
-// still take later, so that only a batch without hope anywhere is rejected.
-func combine(errs []error) error {
-	var rejected, later error
-	var pause time.Duration
-	for i, err := range errs {
-		if err == nil {
-			continue
-		}
-		if len(errs) > 1 {
-			err = fmt.Errorf("alertmanager %d of %d: %w", i+1, len(errs), err)
-		}
-		if outputs.Rejected(err) {
-			rejected = also(rejected, err)
-			continue
-		}
-		later = also(later, err)
-		pause = max(pause, outputs.Delay(err))
-	}
-	switch {
-	case later == nil:
-		return rejected
-	case pause > 0:
-		return outputs.RetryAfter(pause, later)
-	}
-	return later
-}
-
-// also adds an error to those there are, in one line.
-func also(errs, err error) error {
-	if errs == nil {
-		return err
-	}
-	return fmt.Errorf("%w; %w", errs, err)
+	_, err = httpx.Do(ctx, s.http, http.MethodPost, s.address, body, header)
+	return err
 }
 
 // Close lets go of idle connections.

@@ -1,8 +1,8 @@
 package alertmanager
 
 import (
-	"errors"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +20,7 @@ func Test(t *testing.T) {
 		Config: "{hostport: [URL], customheaders: {Authorization: Basic s3cret}}",
 		Secret: "s3cret",
 		Variants: map[string]string{
-			"options": "{hostport: 'URL/am/, URL', endpoint: /api/v1/alerts, expiresafter: 3600," +
+			"options": "{hostport: URL/am/, endpoint: /api/v1/alerts, expiresafter: 3600," +
 				" extralabels: 'cluster: prod, rule: replaced', extraannotations: {runbook: 'https://example.com/r?a=b', info: replaced}," +
 				" customseveritymap: 'debug: low, 8: page'}",
 		},
@@ -125,32 +125,23 @@ func TestAnAlertDeliveredLateStillExpiresAfterItsDelivery(t *testing.T) {
 	}
 }
 
-func TestTheOutcomeOfSeveralAlertmanagersIsTheOneThatLosesNothing(t *testing.T) {
-	later := errors.New("later")
-	refused := outputs.Reject(errors.New("refused"))
-	for _, c := range []struct {
-		name  string
-		errs  []error
-		want  outputstest.Outcome
-		pause time.Duration
-		text  string
-	}{
-		{"all accept", []error{nil, nil}, outputstest.Delivered, 0, "<nil>"},
-		{"one fails", []error{nil, later}, outputstest.NotNow, 0, "alertmanager 2 of 2: later"},
-		{"one refuses, one accepts", []error{refused, nil}, outputstest.Rejected, 0, "alertmanager 1 of 2: refused"},
-		{"all refuse", []error{refused, refused}, outputstest.Rejected, 0, "alertmanager 1 of 2: refused; alertmanager 2 of 2: refused"},
-		{"one refuses, one fails", []error{refused, later}, outputstest.NotNow, 0, "alertmanager 2 of 2: later"},
-		{"two ask for a pause", []error{outputs.RetryAfter(time.Second, later), outputs.RetryAfter(time.Minute, later)}, outputstest.NotNow, time.Minute, "alertmanager 1 of 2: later; alertmanager 2 of 2: later"},
-		{"only one there is", []error{later}, outputstest.NotNow, 0, "later"},
-	} {
-		err := combine(c.errs)
-		text := "<nil>"
-		if err != nil {
-			text = err.Error()
+func TestEachOfSeveralAlertmanagersIsAnOutputOfItsOwn(t *testing.T) {
+	kind, _ := outputs.Lookup("alertmanager")
+	if parts := kind.Split(new(load(t, "hostport: [http://a]"))); parts != nil {
+		t.Errorf("one Alertmanager is split into %v", parts)
+	}
+	c := load(t, "{hostport: ['http://a:9093', 'https://user:s3cret@b/am', 'http://a:9093/other'], extralabels: {x: y}}")
+	var got []string
+	for _, p := range kind.Split(&c) {
+		part := *p.Config.(*Config)
+		got = append(got, p.Suffix+" "+part.HostPort[0])
+		if len(part.HostPort) != 1 || part.ExtraLabels["x"] != "y" || part.Endpoint != "/api/v2/alerts" {
+			t.Errorf("part %q is %+v", p.Suffix, part)
 		}
-		if outputstest.OutcomeOf(err) != c.want || outputs.Delay(err) != c.pause || text != c.text {
-			t.Errorf("%s: %q after %v (%s), want %q after %v (%s)", c.name, outputstest.OutcomeOf(err), outputs.Delay(err), text, c.want, c.pause, c.text)
-		}
+	}
+	want := []string{"a:9093 http://a:9093", "b https://user:s3cret@b/am", "a:9093-2 http://a:9093/other"}
+	if !slices.Equal(got, want) {
+		t.Errorf("parts %q, want %q", got, want)
 	}
 }
 

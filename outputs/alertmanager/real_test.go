@@ -136,24 +136,6 @@ func TestTheRealAlertmanagerShowsALateAlertUntilItExpires(t *testing.T) {
 	}
 }
 
-func TestOnlyAllAlertmanagersTogetherAccept(t *testing.T) {
-	outputstest.NoLeak(t)
-	one, two := startReal(t), startReal(t)
-	plain := []event.Event{outputstest.Plain()}
-	if err := open(t, "{hostport: ["+one+", "+two+"]}").Send(t.Context(), plain); err != nil {
-		t.Fatal(err)
-	}
-	for _, url := range []string{one, two} {
-		if n := len(alerts(t, url)); n != 1 {
-			t.Errorf("%s has %d alerts, want 1", url, n)
-		}
-	}
-	err := open(t, "{hostport: ["+one+", 'http://127.0.0.1:1']}").Send(t.Context(), plain)
-	if outputstest.OutcomeOf(err) != outputstest.NotNow || !strings.Contains(err.Error(), "alertmanager 2 of 2") {
-		t.Errorf("with one Alertmanager down, Send returned %v", err)
-	}
-}
-
 func TestTheRealAlertmanagersOldAPIIsNotFoundWithoutLosingTheEvent(t *testing.T) {
 	outputstest.NoLeak(t)
 	url := startReal(t)
