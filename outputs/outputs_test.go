@@ -26,10 +26,17 @@ func kind(name string) outputs.Kind[settings] {
 	return outputs.Kind[settings]{Name: name, Title: "Test", Doc: "Goes nowhere.", New: newNoop}
 }
 
+// register registers a kind for all runs of the tests in this process.
+func register(k outputs.Kind[settings]) {
+	if _, ok := outputs.Lookup(k.Name); !ok {
+		outputs.Register(k)
+	}
+}
+
 func TestAKindIsFoundByItsName(t *testing.T) {
 	k := kind("zz_found")
 	k.Key, k.Batch, k.Serial = "zz.found", 7, true
-	outputs.Register(k)
+	register(k)
 	got, ok := outputs.Lookup("zz_found")
 	if !ok || got.Key != "zz.found" || got.Batch != 7 || !got.Serial || got.Title != "Test" || got.Doc != "Goes nowhere." {
 		t.Errorf("got %+v, %t", got, ok)
@@ -47,7 +54,7 @@ func TestAKindIsFoundByItsName(t *testing.T) {
 }
 
 func TestADeclarationHasDefaults(t *testing.T) {
-	outputs.Register(kind("zz_plain"))
+	register(kind("zz_plain"))
 	got, _ := outputs.Lookup("zz_plain")
 	if got.Key != "zz_plain" || got.Batch != 1 {
 		t.Errorf("key %q and batch %d, want zz_plain and 1", got.Key, got.Batch)
@@ -55,8 +62,8 @@ func TestADeclarationHasDefaults(t *testing.T) {
 }
 
 func TestKindsAreSortedByName(t *testing.T) {
-	outputs.Register(kind("zz_b"))
-	outputs.Register(kind("zz_a"))
+	register(kind("zz_b"))
+	register(kind("zz_a"))
 	var names []string
 	for _, k := range outputs.Kinds() {
 		if k.Name == "zz_a" || k.Name == "zz_b" {
@@ -69,7 +76,7 @@ func TestKindsAreSortedByName(t *testing.T) {
 }
 
 func TestADeclarationThatCannotBeRightPanics(t *testing.T) {
-	outputs.Register(kind("zz_twice"))
+	register(kind("zz_twice"))
 	withoutDoc := kind("zz_nodoc")
 	withoutDoc.Doc = ""
 	withoutNew := kind("zz_nonew")
@@ -77,7 +84,7 @@ func TestADeclarationThatCannotBeRightPanics(t *testing.T) {
 	type undocumented struct {
 		Channel string `key:"channel"`
 	}
-	for name, register := range map[string]func(){
+	for name, declare := range map[string]func(){
 		"twice":          func() { outputs.Register(kind("zz_twice")) },
 		"no name":        func() { outputs.Register(kind("")) },
 		"no doc":         func() { outputs.Register(withoutDoc) },
@@ -92,7 +99,7 @@ func TestADeclarationThatCannotBeRightPanics(t *testing.T) {
 					t.Errorf("%s: did not panic", name)
 				}
 			}()
-			register()
+			declare()
 		}()
 	}
 }
