@@ -170,10 +170,27 @@ func (s *sensor) watch(ctx context.Context) error {
 	err = s.probe.Run(ctx, s.handle)
 	stop()
 	helpers.Wait()
+	s.sayFarewell()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("watch the kernel: %w", err)
 	}
 	return nil
+}
+
+// sayFarewell logs what the sensor has seen and found, and each rule that fired.
+func (s *sensor) sayFarewell() {
+	alerts := uint64(0)
+	for _, c := range s.evaluator.Counts() {
+		if c.Matched > 0 {
+			s.Log.Debug("a rule has fired", "rule", c.Rule.Name, "alerts", c.Matched, "tried", c.Evaluated)
+		}
+		alerts += c.Matched
+	}
+	attributes := []any{slog.Uint64("alerts", alerts), slog.Uint64("in_spool", s.reporter.Stats().SpoolAlerts)}
+	if seen, err := s.probe.Stats(); err == nil {
+		attributes = append(attributes, slog.Uint64("events", seen.Received), slog.Uint64("lost", seen.Lost))
+	}
+	s.Log.Info("the sensor stops", attributes...)
 }
 
 // handle takes one record from the kernel all the way to the reporter.
