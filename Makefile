@@ -2,6 +2,7 @@
 
 GO       ?= go
 BIN      := bin
+PREFIX   ?= /usr/local
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X github.com/saker-security/saker/cmd/internal/version.Version=$(VERSION)
 LINT     := $(GO) tool -modfile=tools.mod
@@ -22,6 +23,10 @@ run: build ## start sensor, forwarder and page on this host
 .PHONY: build
 build: need-go ## build bin/saker and bin/saker-sensor
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/saker ./cmd/saker-sensor
+
+.PHONY: install
+install: build ## put the programs into PREFIX/bin, /usr/local/bin by default
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(BIN)/saker $(BIN)/saker-sensor
 
 .PHONY: test
 test: deps gen-check lint vuln ## everything that CI runs but the slow tail

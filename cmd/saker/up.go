@@ -103,6 +103,10 @@ func (h *host) sense(ctx context.Context, a forwarder.Addresses) error {
 	}})
 }
 
+// ownBatch is how many alerts the sensor posts at once to the forwarder beside it, which,
+// unlike Falcosidekick, takes several.
+const ownBatch = 100
+
 // sensorConfig is the configuration of the sensor beside a forwarder that listens on a.
 func (h *host) sensorConfig(a forwarder.Addresses) (sensor.Config, error) {
 	c := h.watching
@@ -117,6 +121,9 @@ func (h *host) sensorConfig(a forwarder.Addresses) (sensor.Config, error) {
 			return sensor.Config{}, err
 		}
 		c.Spool.Dir = filepath.Join(dir, "spool")
+	}
+	if isDefault("http_output.batch") {
+		c.HTTP.Batch = ownBatch
 	}
 	c.HTTP.Enabled = true
 	c.HTTP.URL = ingestURL(a)

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -17,11 +18,18 @@ const diskCheckInterval = 100 * time.Millisecond
 type diskGuard struct {
 	dir     string
 	reserve int64
+	log     *slog.Logger
 
-	mu   sync.Mutex
-	last time.Time
-	err  error
+	mu     sync.Mutex
+	last   time.Time
+	err    error
+	told   bool // that appends are refused
+	toldAt time.Time
 }
+
+// diskLogInterval is how often at most a full disk is logged, so that one on the brink
+// doesn't fill the log.
+const diskLogInterval = time.Minute
 
 // check returns nil, or an error that is ErrFull or ErrUnavailable.
 func (g *diskGuard) check(now time.Time) error {
@@ -38,7 +46,20 @@ func (g *diskGuard) check(now time.Time) error {
 	case free < g.reserve:
 		g.err = fmt.Errorf("%w: %d MiB are free and %d MiB are reserved", ErrFull, free>>20, g.reserve>>20)
 	}
+	g.tell(now)
 	return g.err
+}
+
+// tell logs that appends are refused, and that they no longer are.
+func (g *diskGuard) tell(now time.Time) {
+	switch {
+	case g.err != nil && !g.told && (g.toldAt.IsZero() || now.Sub(g.toldAt) >= diskLogInterval):
+		g.told, g.toldAt = true, now
+		g.log.Error("senders are asked to come back later", "error", g.err)
+	case g.err == nil && g.told:
+		g.told = false
+		g.log.Info("the journal's disk has room again")
+	}
 }
 
 // freeBytes returns how much the disk that dir is on can still take.

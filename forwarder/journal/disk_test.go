@@ -1,9 +1,13 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +86,36 @@ func TestANearlyFullDiskRefusesAppendsAndStillDelivers(t *testing.T) {
 	eventually(t, "an append", func() bool { return j.Append(t.Context(), samples(1)) == nil })
 	if err := j.Ready(); err != nil {
 		t.Errorf("ready = %v", err)
+	}
+}
+
+func TestAFullDiskIsLoggedOnceAndSoIsItsEnd(t *testing.T) {
+	var log bytes.Buffer
+	g := diskGuard{dir: t.TempDir(), reserve: math.MaxInt64, log: slog.New(slog.NewTextHandler(&log, nil))}
+	now := time.Now()
+	for range 5 {
+		now = now.Add(diskCheckInterval)
+		if err := g.check(now); !errors.Is(err, ErrFull) {
+			t.Fatalf("check = %v", err)
+		}
+	}
+	g.reserve = 0
+	for range 5 {
+		now = now.Add(diskCheckInterval)
+		if err := g.check(now); err != nil {
+			t.Fatalf("check = %v", err)
+		}
+	}
+	if text := log.String(); strings.Count(text, "level=ERROR") != 1 || strings.Count(text, "room again") != 1 {
+		t.Errorf("the log says:\n%s", text)
+	}
+	// A disk on the brink is no news within a minute, and news after it.
+	g.reserve = math.MaxInt64
+	if g.check(now.Add(diskCheckInterval)); strings.Count(log.String(), "level=ERROR") != 1 {
+		t.Error("the log is told again at once")
+	}
+	if g.check(now.Add(2 * diskLogInterval)); strings.Count(log.String(), "level=ERROR") != 2 {
+		t.Error("the log is not told a minute later")
 	}
 }
 

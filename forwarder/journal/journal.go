@@ -91,7 +91,7 @@ func Open(ctx context.Context, dir string, cfg Config, log *slog.Logger) (*Journ
 	j := &Journal{
 		cfg: cfg, log: log, broker: b,
 		inflight: semaphore.NewWeighted(maxInFlight),
-		disk:     diskGuard{dir: dir, reserve: int64(cfg.MinFree)},
+		disk:     diskGuard{dir: dir, reserve: int64(cfg.MinFree), log: log},
 		broken:   make(chan error, 1),
 		closing:  make(chan struct{}),
 	}
