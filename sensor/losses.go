@@ -19,13 +19,14 @@ const lossInterval = 30 * time.Second
 func (s *sensor) watchLosses(ctx context.Context) {
 	tick := time.NewTicker(lossInterval)
 	defer tick.Stop()
-	var seen, lost uint64
+	var seen, lost, dropped uint64
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+		dropped = s.logDrops(dropped)
 		stats, err := s.probe.Stats()
 		if err != nil {
 			s.Log.Warn("the probe's counts cannot be read", "error", err)
@@ -43,6 +44,20 @@ func (s *sensor) watchLosses(ctx context.Context) {
 		}
 		seen, lost = nowSeen, nowLost
 	}
+}
+
+// logDrops logs alerts that were given up since there were before of them, and returns how
+// many there are now. The forwarder is told by the reporter itself.
+func (s *sensor) logDrops(before uint64) uint64 {
+	reasons, now := map[string]uint64{}, uint64(0)
+	for drop, n := range s.reporter.Stats().Dropped {
+		reasons[drop.Sink+": "+drop.Reason] = n
+		now += n
+	}
+	if now > before {
+		s.Log.Warn("alerts were given up", "alerts", now-before, "since_the_start_by_reason", reasons)
+	}
+	return now
 }
 
 // lossAlert is the alert that tells of lost events. Rule, priority and fields are Falco's,

@@ -191,6 +191,7 @@ func (s *sensor) sayFarewell() {
 		attributes = append(attributes, slog.Uint64("events", seen.Received), slog.Uint64("lost", seen.Lost))
 	}
 	s.Log.Info("the sensor stops", attributes...)
+	s.logDrops(0)
 }
 
 // handle takes one record from the kernel all the way to the reporter.
