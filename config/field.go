@@ -278,7 +278,7 @@ func (d *describer) duplicates() {
 	for _, f := range d.fields {
 		add(join(f.Shared, f.Key))
 		if f.twin() {
-			add(join(f.Shared, f.Key) + "_file")
+			add(join(f.Shared, f.Key) + fileSuffix)
 		}
 	}
 	for path := range seen {

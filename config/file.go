@@ -28,13 +28,19 @@ const (
 	maxJSON  = 100
 )
 
-// readFile returns the content of a file of at most limit bytes.
-func readFile(name string, limit int64) ([]byte, error) {
+// readFile returns the content of a file of at most limit bytes, and notes that the
+// configuration depends on it.
+func (l *loader) readFile(name string, limit int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
 	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	l.files = append(l.files, readFrom{name, stampOf(info), info.Mode().IsRegular()})
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
 		return nil, withoutPath(err)
@@ -54,8 +60,8 @@ func withoutPath(err error) error {
 }
 
 // readSecret returns what the file holds without the line ends that editors add.
-func readSecret(name string) (string, error) {
-	data, err := readFile(name, maxSecretFile)
+func (l *loader) readSecret(name string) (string, error) {
+	data, err := l.readFile(name, maxSecretFile)
 	if err != nil {
 		return "", fmt.Errorf("read %q: %w", name, err)
 	}

@@ -55,7 +55,7 @@ func (l *loader) fillFrom(s *slot, layer layer, found bool) bool {
 	switch {
 	case value != nil && file != nil:
 		s.bad = true
-		l.problem(file.at, s.path+"_file", "cannot be set together with "+s.path)
+		l.problem(file.at, s.path+fileSuffix, "cannot be set together with "+s.path)
 		return true
 	case value != nil:
 		scratch := reflect.New(s.field.typ).Elem()
@@ -89,6 +89,7 @@ func (l *loader) decoder(s *slot, g *given) *decoder {
 	return &decoder{
 		env: l.env, expand: g.at.layer == layerFile,
 		percent: s.field.percent && g.at.layer == layerEnvironment,
+		secret:  l.readSecret,
 		report: func(n *yaml.Node, sub, message string) {
 			s.bad = true
 			l.problem(at(n), join(s.path, sub), message)
@@ -107,10 +108,10 @@ func (l *loader) fillFromFile(s *slot, g *given) (found bool) {
 		return false
 	}
 	s.origin = g.at
-	text, err := readSecret(name)
+	text, err := l.readSecret(name)
 	if err != nil {
 		s.bad = true
-		l.problem(g.at, s.path+"_file", err.Error())
+		l.problem(g.at, s.path+fileSuffix, err.Error())
 		return true
 	}
 	s.value.Set(reflect.ValueOf(NewSecret(text)))

@@ -57,6 +57,8 @@ type Loaded struct {
 
 	slots    []*slot
 	sections []*section
+	// files are those that were read, in the order of reading.
+	files []readFrom
 }
 
 // Configured reports whether the section at path has all its required keys. A section
@@ -161,7 +163,7 @@ func (l *loader) read() (*yaml.Node, error) {
 			return nil, nil
 		}
 		var err error
-		if data, err = readFile(l.src.File, maxFile); err != nil {
+		if data, err = l.readFile(l.src.File, maxFile); err != nil {
 			return nil, err
 		}
 	}
@@ -345,7 +347,7 @@ func (l *loader) readFlags() {
 			l.problem(at, "", "must have the form key=value")
 		case slot != nil && slot.field.Secret:
 			// Every user of the machine can read a command line.
-			l.problem(at, path, "is a secret and must not stand on a command line: set it in the file, in the environment or with "+path+"_file")
+			l.problem(at, path, "is a secret and must not stand on a command line: set it in the file, in the environment or with "+path+fileSuffix)
 		case slot != nil:
 			l.give(slot, &slot.values, given{at, textNode(value)})
 		case twin != nil:

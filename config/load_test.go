@@ -302,6 +302,27 @@ func TestASecretIsReadFromAFile(t *testing.T) {
 	}
 }
 
+func TestAnEntryOfAMapOfSecretsMayStandInAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var w world
+	if _, err := w.load(text("kinds: {headers: {ci_file: " + file + ", ops: plain, _file: odd}}")); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]config.Secret{
+		"ci": config.NewSecret("s3cret"), "ops": config.NewSecret("plain"), "_file": config.NewSecret("odd"),
+	}
+	if diff := cmp.Diff(want, w.Kinds.Headers, sameSecrets); diff != "" {
+		t.Error(diff)
+	}
+	_, err := w.load(text("kinds:\n  headers:\n    ci_file: /nowhere"))
+	if diff := cmp.Diff([]string{`saker.yaml:3: kinds.headers.ci_file: read "/nowhere": no such file or directory`}, lines(err)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestASharedKeyReachesAllAndAnInstanceMayDiffer(t *testing.T) {
 	var w world
 	src := text(`

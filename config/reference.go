@@ -58,7 +58,7 @@ func WriteEnvironment(w io.Writer, sections []DocSection) error {
 			for _, name := range variablesOf(f) {
 				rows = append(rows, row{name, f.path, f.Type})
 				if f.Type == "secret" {
-					rows = append(rows, row{name + "_FILE", f.path + "_file", "path"})
+					rows = append(rows, row{name + "_FILE", f.path + fileSuffix, "path"})
 				}
 			}
 		}

@@ -91,7 +91,7 @@ func sectionSchema(b *branch) schema {
 		}
 		properties[c.name] = fieldSchema(*c.field)
 		if c.field.Type == "secret" {
-			properties[c.name+"_file"] = schema{
+			properties[c.name+fileSuffix] = schema{
 				"type":        []string{"string", "null"},
 				"description": fmt.Sprintf("File to read %s from.", c.name),
 			}

@@ -5,6 +5,9 @@ import "log/slog"
 // hidden is what every way of printing a Secret shows.
 const hidden = "[hidden]"
 
+// fileSuffix ends the name of a key that names a file with a secret.
+const fileSuffix = "_file"
+
 // Secret is a value that no log, error, metric or page may show. It is a struct around a
 // pointer because fmt calls no methods on unexported fields: a named string would show
 // there in plain. The zero Secret is empty.

@@ -48,7 +48,7 @@ func (o origin) String() string {
 
 // problem makes a Problem at the origin.
 func (o origin) problem(key, message string) Problem {
-	p := Problem{Key: key, Message: message, named: key != o.of && key != o.of+"_file"}
+	p := Problem{Key: key, Message: message, named: key != o.of && key != o.of+fileSuffix}
 	switch o.layer {
 	case layerFile:
 		p.File, p.Line, p.Column = o.name, o.line, o.column
@@ -197,13 +197,13 @@ func (l *loader) addSlot(path string, f *field, target reflect.Value, environmen
 			s.variables = append(s.variables, f.Env...)
 		}
 	}
-	if l.byPath[path] != nil || l.twins[path] != nil || f.twin() && l.byPath[path+"_file"] != nil {
+	if l.byPath[path] != nil || l.twins[path] != nil || f.twin() && l.byPath[path+fileSuffix] != nil {
 		l.declaration = append(l.declaration, fmt.Errorf("key %q is declared twice", path))
 	}
 	l.slots = append(l.slots, s)
 	l.byPath[path] = s
 	if f.twin() {
-		l.twins[path+"_file"] = s
+		l.twins[path+fileSuffix] = s
 	}
 	section, _ := splitPath(path)
 	l.addHeader(section)

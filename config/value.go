@@ -24,6 +24,8 @@ type decoder struct {
 	report func(n *yaml.Node, sub, message string)
 	// warn takes a remark at a node.
 	warn func(n *yaml.Node, sub, message string)
+	// secret reads a secret from a file; nil where none may be read.
+	secret func(name string) (string, error)
 }
 
 // textNode returns the node of a value that came as text.
@@ -138,6 +140,13 @@ func (d *decoder) mapping(v reflect.Value, f *field, n *yaml.Node) bool {
 				continue
 			}
 		}
+		entry, err := d.secretEntry(f, p)
+		if err != nil {
+			d.report(p.node, p.key, err.Error())
+			good = false
+			continue
+		}
+		p = entry
 		key := reflect.New(v.Type().Key()).Elem()
 		kind, _ := scalarKind(key.Type())
 		if message := setScalar(key, kind, &field{}, p.key); message != "" {
@@ -157,6 +166,18 @@ func (d *decoder) mapping(v reflect.Value, f *field, n *yaml.Node) bool {
 		v.Set(m)
 	}
 	return good
+}
+
+// secretEntry returns the entry that p stands for: in a map of secrets NAME_file is the
+// entry NAME whose value the file holds.
+func (d *decoder) secretEntry(f *field, p pair) (pair, error) {
+	key, is := strings.CutSuffix(p.key, fileSuffix)
+	if !is || key == "" || f.elem != kindSecret || d.secret == nil {
+		return p, nil
+	}
+	text, err := d.secret(p.value)
+	p.key, p.value = key, text
+	return p, err
 }
 
 // pairs returns a map's entries in their order.

@@ -47,7 +47,7 @@ func DecodeAll(data []byte, limit int) ([]Event, error) {
 	if inArray {
 		d.pos++ // without enter: an event may be as deep here as alone
 	}
-	var all []Event
+	all := make([]Event, 0, d.guess(limit))
 	for {
 		more, err := d.nextEvent(inArray, len(all) == 0)
 		if err == nil && more && limit > 0 && len(all) == limit {
@@ -69,6 +69,19 @@ func DecodeAll(data []byte, limit int) ([]Event, error) {
 		return nil, errNoEvent
 	}
 	return all, nil
+}
+
+// guess returns about how many events there are, at least 1: room for them is made at once.
+func (d *decoder) guess(limit int) int {
+	const (
+		most     = 1000
+		smallest = 128 // bytes of an event that has all it needs
+	)
+	n := min(bytes.Count(d.data, []byte{'\n'})+1, len(d.data)/smallest, most)
+	if limit > 0 {
+		n = min(n, limit)
+	}
+	return max(n, 1)
 }
 
 const errNoEvent = constError("there must be at least one event")
@@ -432,34 +445,57 @@ func (d *decoder) sortFields() {
 	d.fields = kept
 }
 
-// fill makes the event's strings and slices.
+// fill makes the event's strings and slices: one string for all text, of which the others
+// are parts.
 func (d *decoder) fill(e *Event, text *spans) {
-	size := text.uuid.len() + text.output.len() + text.rule.len() + text.source.len() + text.hostname.len()
-	for _, f := range d.fields {
-		size += f.name.len() + f.text.len()
+	parts := [...]span{text.uuid, text.output, text.rule, text.source, text.hostname}
+	size := 0
+	for _, p := range parts {
+		size += p.len()
+	}
+	for i := range d.fields {
+		size += d.fields[i].name.len() + d.fields[i].text.len()
 	}
 	for _, t := range d.tags {
 		size += t.len()
 	}
+	rest := d.join(parts[:], size)
+	cut := func(n int) (part string) {
+		part, rest = rest[:n], rest[n:]
+		return part
+	}
+	e.UUID, e.Output, e.Rule = cut(text.uuid.len()), cut(text.output.len()), cut(text.rule.len())
+	e.Source, e.Hostname = cut(text.source.len()), cut(text.hostname.len())
+	if n := len(d.fields); n > 0 {
+		fields := make([]Field, n)
+		for i := range d.fields {
+			f := &d.fields[i]
+			fields[i].Name = cut(f.name.len())
+			fields[i].Value = Value{f.kind, cut(f.text.len())}
+		}
+		e.Fields = fields
+	}
+	if n := len(d.tags); n > 0 {
+		e.Tags = make([]string, n)
+		for i, t := range d.tags {
+			e.Tags[i] = cut(t.len())
+		}
+	}
+}
+
+// join returns the text of the parts, the fields and the tags, one after the other.
+func (d *decoder) join(parts []span, size int) string {
 	var all strings.Builder
 	all.Grow(size)
-	keep := func(p span) string {
-		at := all.Len()
+	for _, p := range parts {
 		all.Write(d.bytes(p))
-		return all.String()[at:]
 	}
-	e.UUID, e.Output, e.Rule = keep(text.uuid), keep(text.output), keep(text.rule)
-	e.Source, e.Hostname = keep(text.source), keep(text.hostname)
-	if len(d.fields) > 0 {
-		e.Fields = make([]Field, len(d.fields))
-		for i, f := range d.fields {
-			e.Fields[i] = Field{keep(f.name), Value{f.kind, keep(f.text)}}
-		}
+	for i := range d.fields {
+		all.Write(d.bytes(d.fields[i].name))
+		all.Write(d.bytes(d.fields[i].text))
 	}
-	if len(d.tags) > 0 {
-		e.Tags = make([]string, len(d.tags))
-		for i, t := range d.tags {
-			e.Tags[i] = keep(t)
-		}
+	for _, t := range d.tags {
+		all.Write(d.bytes(t))
 	}
+	return all.String()
 }

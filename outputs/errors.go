@@ -29,6 +29,27 @@ type rejectError struct{ err error }
 func (e *rejectError) Error() string { return e.err.Error() }
 func (e *rejectError) Unwrap() error { return e.err }
 
+// Hold says that the destination, as it is set up now, would refuse every event, and not
+// for the event's sake: a wrong token, a missing channel, a method that is not allowed.
+// The events wait until somebody has mended it, and the destination is asked seldom.
+func Hold(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &holdError{err}
+}
+
+// Held reports whether err, or an error it wraps, was made by Hold.
+func Held(err error) bool {
+	_, ok := errors.AsType[*holdError](err)
+	return ok
+}
+
+type holdError struct{ err error }
+
+func (e *holdError) Error() string { return e.err.Error() }
+func (e *holdError) Unwrap() error { return e.err }
+
 // RetryAfter says that the destination asked not to be tried again before d has passed.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {

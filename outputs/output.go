@@ -22,7 +22,7 @@ import (
 //
 // Send returns nil when the destination has accepted every event. Any other error means
 // that none was accepted and that the batch is tried again, unless the error is made by
-// Reject, RetryAfter or Partial. Send honours ctx, which ends when the attempt has taken
+// Reject, Hold, RetryAfter or Partial. Send honours ctx, which ends when the attempt has taken
 // too long. It may run in several goroutines at once, unless its Kind says Serial, and it
 // neither keeps nor changes the batch. A Sender that holds a connection also implements
 // io.Closer.

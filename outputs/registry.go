@@ -25,6 +25,9 @@ type Kind[C any] struct {
 	Batch int
 	// Serial forbids a second Send while one is running.
 	Serial bool
+	// Archive says that the destination keeps a record of events rather than telling
+	// somebody: silences do not hold events back from it.
+	Archive bool
 	// New makes a Sender. It checks and builds but never connects.
 	New func(C, Env) (Sender, error)
 	// Split, if set, makes several outputs of a configuration that names several
@@ -48,7 +51,7 @@ type Part[C any] struct {
 type Registration struct {
 	Name, Key, Title, Doc string
 	Batch                 int
-	Serial                bool
+	Serial, Archive       bool
 	// NewConfig returns a pointer to a zero configuration.
 	NewConfig func() any
 	// Build makes a Sender from what NewConfig returned, filled.
@@ -74,7 +77,7 @@ func Register[C any](k Kind[C]) {
 	}
 	registry[k.Name] = Registration{
 		Name: k.Name, Key: cmp.Or(k.Key, k.Name), Title: k.Title, Doc: k.Doc,
-		Batch: max(k.Batch, 1), Serial: k.Serial,
+		Batch: max(k.Batch, 1), Serial: k.Serial, Archive: k.Archive,
 		NewConfig: func() any { return new(C) },
 		Build: func(cfg any, env Env) (Sender, error) {
 			c, ok := cfg.(*C)

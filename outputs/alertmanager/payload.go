@@ -44,6 +44,11 @@ func newAlert(c Config, e event.Event, now time.Time) alert {
 	maps.Copy(labels, c.ExtraLabels)
 
 	annotations := map[string]string{"info": e.Output, "description": e.Output, "summary": e.Rule}
+	for _, f := range e.Fields {
+		if event.IsSummaryFigure(f.Name) {
+			annotations[safeName(f.Name)] = f.Value.Text()
+		}
+	}
 	maps.Copy(annotations, c.ExtraAnnotations)
 	return alert{labels, annotations, endsAt(c, e, now)}
 }
@@ -70,7 +75,7 @@ func fieldLabels(c Config, e event.Event) (labels map[string]string, least event
 		}
 		name, value := safeName(f.Name), f.Value.Text()
 		switch {
-		case name == "" || strings.HasPrefix(f.Name, "n_evts"):
+		case name == "", event.IsSummaryFigure(f.Name), strings.HasPrefix(f.Name, "n_evts"):
 			continue
 		case strings.HasPrefix(f.Name, "n_drop"):
 			drops, err := strconv.ParseInt(value, 10, 64)

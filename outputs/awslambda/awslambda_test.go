@@ -95,13 +95,13 @@ func TestEachFaultHasItsOutcome(t *testing.T) {
 		{400, "InvalidRequestContentException", outputstest.Rejected},
 		{413, "RequestTooLargeException", outputstest.Rejected},
 		{413, "RequestEntityTooLargeException", outputstest.Rejected},
-		{400, "InvalidParameterValueException", outputstest.NotNow},
-		{400, "ValidationException", outputstest.NotNow},
+		{400, "InvalidParameterValueException", outputstest.Held},
+		{400, "ValidationException", outputstest.Held},
 		{400, "ThrottlingException", outputstest.NotNow},
-		{400, "ExpiredTokenException", outputstest.NotNow},
-		{403, "AccessDeniedException", outputstest.NotNow},
-		{403, "InvalidSignatureException", outputstest.NotNow},
-		{404, "ResourceNotFoundException", outputstest.NotNow},
+		{400, "ExpiredTokenException", outputstest.Held},
+		{403, "AccessDeniedException", outputstest.Held},
+		{403, "InvalidSignatureException", outputstest.Held},
+		{404, "ResourceNotFoundException", outputstest.Held},
 		{409, "ResourceConflictException", outputstest.NotNow},
 		{429, "TooManyRequestsException", outputstest.NotNow},
 		{500, "ServiceException", outputstest.NotNow},
@@ -146,7 +146,7 @@ func TestTheIdentityIsCheckedOnceBeforeTheFirstInvocation(t *testing.T) {
 	})
 	for range 2 {
 		err := send()
-		if outputstest.OutcomeOf(err) != outputstest.NotNow || !strings.Contains(fmt.Sprint(err), "check our identity with AWS") {
+		if outputstest.OutcomeOf(err) != outputstest.Held || !strings.Contains(fmt.Sprint(err), "check our identity with AWS") {
 			t.Errorf("got %v", err)
 		}
 		outputstest.NoSecretIn(t, awstest.Secret, err)
@@ -215,7 +215,7 @@ func TestWithoutKeysThoseOfTheEnvironmentAreUsed(t *testing.T) {
 		awstest.Fault(w, http.StatusForbidden, "ExpiredTokenException", "no token "+c.Request.Header.Get("X-Amz-Security-Token"))
 	})
 	err = sender.Send(t.Context(), awstest.Batch())
-	if outputstest.OutcomeOf(err) != outputstest.NotNow {
+	if outputstest.OutcomeOf(err) != outputstest.Held {
 		t.Errorf("got %v", err)
 	}
 	outputstest.NoSecretIn(t, awstest.RoleToken, err)
@@ -239,7 +239,7 @@ func TestWithoutARegionTheErrorSaysWhatToSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sender.Send(t.Context(), awstest.Batch()); outputstest.OutcomeOf(err) != outputstest.NotNow || !strings.Contains(fmt.Sprint(err), "AWS_REGION") {
+	if err := sender.Send(t.Context(), awstest.Batch()); outputstest.OutcomeOf(err) != outputstest.Held || !strings.Contains(fmt.Sprint(err), "AWS_REGION") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -227,7 +227,7 @@ func (r result) err() error {
 	}
 	err := httpx.StatusError(r.Status, r.header, said)
 	if outputs.Rejected(err) && r.Error.ofCluster() {
-		return errors.New(err.Error())
+		return outputs.Hold(errors.New(err.Error()))
 	}
 	return err
 }

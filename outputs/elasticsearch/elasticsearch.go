@@ -29,11 +29,12 @@ const maxBatch = 500
 
 func init() {
 	outputs.Register(outputs.Kind[Config]{
-		Name:  "elasticsearch",
-		Title: "Elasticsearch",
-		Doc:   "Writes each event as a document to Elasticsearch or OpenSearch.",
-		Batch: maxBatch,
-		New:   New,
+		Name:    "elasticsearch",
+		Title:   "Elasticsearch",
+		Doc:     "Writes each event as a document to Elasticsearch or OpenSearch.",
+		Batch:   maxBatch,
+		Archive: true,
+		New:     New,
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 
+	"github.com/saker-security/saker/outputs"
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
@@ -57,7 +58,7 @@ func (s *sender) makeTemplate(ctx context.Context) error {
 	case found.StatusCode/100 == 2:
 		return nil
 	case found.StatusCode != http.StatusNotFound:
-		return plain(found)
+		return answerError(found)
 	}
 	body, err := templateBody(s.Config)
 	if err != nil {
@@ -69,18 +70,23 @@ func (s *sender) makeTemplate(ctx context.Context) error {
 		return err
 	}
 	if made.StatusCode/100 != 2 {
-		return plain(made)
+		return answerError(made)
 	}
 	return nil
 }
 
-// plain is the error for an answer, without a class.
-func plain(res *esapi.Response) error {
+// answerError is httpx.StatusError for an answer that is about no event: what the cluster
+// refuses, somebody has to mend.
+func answerError(res *esapi.Response) error {
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return err
 	}
-	return errors.New(httpx.StatusError(res.StatusCode, res.Header, body).Error())
+	err = httpx.StatusError(res.StatusCode, res.Header, body)
+	if outputs.Rejected(err) {
+		return outputs.Hold(errors.New(err.Error()))
+	}
+	return err
 }
 
 // knownFields are the output fields, flattened, that the template maps.

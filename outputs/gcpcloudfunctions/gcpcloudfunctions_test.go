@@ -135,8 +135,11 @@ func TestEachCodeHasItsOutcome(t *testing.T) {
 	f, s := serve(t)
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
 		want := outputstest.NotNow
-		if code == codes.InvalidArgument {
+		switch code {
+		case codes.InvalidArgument:
 			want = outputstest.Rejected
+		case codes.Unauthenticated, codes.PermissionDenied, codes.NotFound, codes.FailedPrecondition, codes.Unimplemented:
+			want = outputstest.Held
 		}
 		f.refuse(status.Error(code, "of\ncourse"))
 		err := s.Send(t.Context(), plain())

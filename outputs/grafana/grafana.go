@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/event"
@@ -100,7 +101,9 @@ func payload(c Config, e event.Event) annotation {
 	}
 	if c.AllFieldsAsTags {
 		for _, f := range e.Fields {
-			tags = append(tags, tag(f.Value))
+			if !event.IsSummaryFigure(f.Name) {
+				tags = append(tags, tag(f.Value))
+			}
 		}
 		tags = append(tags, e.Tags...)
 	}
@@ -111,10 +114,20 @@ func payload(c Config, e event.Event) annotation {
 		DashboardID: c.DashboardID,
 		PanelID:     c.PanelID,
 		Time:        e.Time.UnixMilli(),
-		TimeEnd:     e.Time.UnixMilli(),
+		TimeEnd:     end(e).UnixMilli(),
 		Tags:        tags,
 		Text:        falcotext.Cut(e.Output, maxText),
 	}
+}
+
+// end is the time of the event, or of the last one that a summary stands for.
+func end(e event.Event) time.Time {
+	if v, ok := e.Field(event.SummaryLast); ok {
+		if last, err := time.Parse(time.RFC3339, v.Text()); err == nil && last.After(e.Time) {
+			return last
+		}
+	}
+	return e.Time
 }
 
 // tag is the text of a field's value, null being <nil> as ever.

@@ -97,15 +97,16 @@ type alert struct {
 	Alias       string            `json:"alias,omitempty"`
 }
 
-// payload is the alert that the golden files pin. An output too long for the message
-// stands in the details as well.
+// payload is the alert that the golden files pin. An output too long for the message, or
+// of which only the headline stands there, is in the details as well.
 func payload(e event.Event) alert {
-	message := cmp.Or(e.Output, e.Rule)
+	text := cmp.Or(e.Output, e.Rule)
+	message := falcotext.Cut(cmp.Or(e.Headline(), text), maxMessage)
 	return alert{
-		Message:     falcotext.Cut(message, maxMessage),
+		Message:     message,
 		Entity:      "Falcosidekick",
 		Description: falcotext.Cut(e.Rule, maxDescription),
-		Details:     details(e, utf8.RuneCountInString(message) > maxMessage),
+		Details:     details(e, message != text),
 		Priority:    priority(e.Priority),
 		Alias:       e.UUID,
 	}

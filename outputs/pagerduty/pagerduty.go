@@ -124,7 +124,7 @@ var aboutKey = regexp.MustCompile(`(?i)routing[ _]key`)
 func statusError(res *http.Response, body []byte) error {
 	err := httpx.StatusError(res.StatusCode, res.Header, body)
 	if res.StatusCode == http.StatusBadRequest && aboutKey.Match(body) {
-		return errors.New(err.Error())
+		return outputs.Hold(errors.New(err.Error()))
 	}
 	return err
 }
@@ -137,10 +137,11 @@ const (
 )
 
 // payload is the event, but for the routing key, that the golden files pin. An output too
-// long for the summary stands in the details as well.
+// long for the summary, or of which only the headline stands there, is in the details as
+// well.
 func payload(e event.Event) pagerduty.V2Event {
-	summary := cmp.Or(e.Output, e.Rule)
-	cut := falcotext.Cut(summary, maxSummary)
+	text := cmp.Or(e.Output, e.Rule)
+	cut := falcotext.Cut(cmp.Or(e.Headline(), text), maxSummary)
 	return pagerduty.V2Event{
 		Action:   "trigger",
 		DedupKey: e.UUID,
@@ -149,7 +150,7 @@ func payload(e event.Event) pagerduty.V2Event {
 			Source:    "falco",
 			Severity:  "critical",
 			Timestamp: e.Time.Format(time.RFC3339),
-			Details:   details(e, cut != summary),
+			Details:   details(e, cut != text),
 		},
 	}
 }

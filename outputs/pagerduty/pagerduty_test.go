@@ -60,8 +60,8 @@ func TestAnEventIsRejectedOnlyForItsOwnFaults(t *testing.T) {
 		want       outputstest.Outcome
 	}{
 		{"a bad event", `{"status":"invalid event","message":"Event object is invalid","errors":["'payload.severity' is invalid"]}`, outputstest.Rejected},
-		{"an unknown key", `{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}`, outputstest.NotNow},
-		{"a key of the wrong length", `{"errors":["Length of 'routing_key' is incorrect (should be 32 characters)"]}`, outputstest.NotNow},
+		{"an unknown key", `{"status":"invalid event","message":"Event object is invalid","errors":["Invalid routing key"]}`, outputstest.Held},
+		{"a key of the wrong length", `{"errors":["Length of 'routing_key' is incorrect (should be 32 characters)"]}`, outputstest.Held},
 	} {
 		err := answering(t, http.StatusBadRequest, c.body)
 		if got := outputstest.OutcomeOf(err); got != c.want {

@@ -14,11 +14,12 @@ import (
 
 func init() {
 	outputs.Register(outputs.Kind[Config]{
-		Name:  "stdout",
-		Title: "Stdout",
-		Doc:   "Writes each event to standard output, one a line.",
-		Batch: 128,
-		New:   New,
+		Name:    "stdout",
+		Title:   "Stdout",
+		Doc:     "Writes each event to standard output, one a line.",
+		Batch:   128,
+		Archive: true,
+		New:     New,
 	})
 }
 

@@ -78,4 +78,4 @@ func (s *sender) Close() error {
 }
 
 // payload is the event's JSON and a newline.
-func payload(e event.Event) []byte { return append(e.AppendJSON(nil), '\n') }
+func payload(e event.Event) []byte { return append(e.AppendJSON(make([]byte, 0, 1536)), '\n') }

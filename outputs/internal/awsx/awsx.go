@@ -35,6 +35,7 @@ type Config struct {
 	RoleARN         string        `key:"rolearn" doc:"Role to assume with those credentials."`
 	ExternalID      string        `key:"externalid" doc:"External id that the role's trust policy asks for."`
 	EndpointURL     string        `key:"endpointurl" doc:"Base URL in place of those of AWS, STS's too, for a gateway or an emulator; empty for AWS's own or what AWS_ENDPOINT_URL says."`
+	Proxy           config.Secret `key:"proxy" doc:"URL of the proxy for AWS: http, https or socks5, with user and password if need be. Empty for what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say, none for no proxy."`
 	CheckIdentity   bool          `key:"checkidentity" default:"true" doc:"Ask STS who we are before the first event is sent, so that wrong credentials are named as such."`
 }
 
@@ -44,6 +45,9 @@ func (c Config) Validate() error {
 		if err := httpx.CheckURL(c.EndpointURL); err != nil {
 			return config.At("endpointurl", err)
 		}
+	}
+	if err := httpx.CheckProxy(c.Proxy.Reveal()); err != nil {
+		return config.At("proxy", err)
 	}
 	switch {
 	case c.AccessKeyID != "" && c.SecretAccessKey.IsZero():
@@ -74,7 +78,7 @@ type Session[C any] struct {
 // everywhere with AWS, replace those of env.
 func New[C any](c Config, env outputs.Env, service func(aws.Config) C) (*Session[C], error) {
 	env.TLS.CACertFile = cmp.Or(os.Getenv("AWS_CA_BUNDLE"), env.TLS.CACertFile)
-	client, err := httpx.New(httpx.Config{CheckCert: true}, env)
+	client, err := httpx.New(httpx.Config{CheckCert: true, Proxy: c.Proxy}, env)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +128,7 @@ func (s *Session[C]) load(ctx context.Context) (aws.Config, error) {
 	// of an instance's metadata; all calls of services use ours.
 	c.HTTPClient = client{s.http}
 	if c.Region == "" {
-		return aws.Config{}, errors.New("no AWS region is set: set aws.region, or AWS_REGION")
+		return aws.Config{}, outputs.Hold(errors.New("no AWS region is set: set aws.region, or AWS_REGION"))
 	}
 	if s.config.RoleARN != "" {
 		c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(
@@ -137,8 +141,13 @@ func (s *Session[C]) load(ctx context.Context) (aws.Config, error) {
 	}
 	if s.config.CheckIdentity {
 		if _, err := sts.NewFromConfig(c).GetCallerIdentity(ctx, nil); err != nil {
-			// A refusal is about us and never about the event, so that no class is kept.
-			return aws.Config{}, fmt.Errorf("check our identity with AWS: %s", Error(err)) //nolint:errorlint // see above
+			// A refusal is about us and never about the event.
+			said := Error(err)
+			text := errors.New("check our identity with AWS: " + said.Error())
+			if outputs.Held(said) || outputs.Rejected(said) {
+				return aws.Config{}, outputs.Hold(text)
+			}
+			return aws.Config{}, text
 		}
 	}
 	return c, nil

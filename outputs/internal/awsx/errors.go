@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 
@@ -14,8 +15,9 @@ import (
 
 // Error returns what an error of the SDK means for delivery. An answer's status decides,
 // as in httpx.StatusError, unless AWS names a fault: then the batch is rejected for the
-// faults in rejected, which are those of its content, and for no other, because much that
-// AWS answers with 400 (throttling, an expired token, a wrong name) can be repaired.
+// faults in rejected, which are those of its content, and for no other. What else AWS
+// answers with 400 either passes by itself (throttling) or can be mended by somebody (an
+// expired token, a wrong name).
 func Error(err error, rejected ...string) error {
 	if err == nil {
 		return nil
@@ -33,10 +35,28 @@ func Error(err error, rejected ...string) error {
 	switch {
 	case slices.Contains(rejected, code):
 		return outputs.Reject(classed)
+	case passes(code):
+		return plainText(classed)
 	case code != "" && outputs.Rejected(classed):
-		return errors.New(classed.Error())
+		return outputs.Hold(plainText(classed))
 	}
 	return classed
+}
+
+// passes reports whether a fault is one that the SDK itself would try again.
+func passes(code string) bool {
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	_, retryable := retry.DefaultRetryableErrorCodes[code]
+	return throttled || retryable
+}
+
+// plainText is err without its class, but for a pause that was asked for.
+func plainText(err error) error {
+	text := errors.New(err.Error())
+	if d := outputs.Delay(err); d > 0 {
+		return outputs.RetryAfter(d, text)
+	}
+	return text
 }
 
 // beforehand reports whether another operation failed before the one asked for, which is

@@ -38,11 +38,16 @@ func Time(t time.Time) string { return t.String() }
 func Tags(e event.Event) string { return strings.Join(e.Tags, ", ") }
 
 // StringFields yields name and content of the output fields whose value is a string, in
-// bytewise order of their names. Messages show no others.
+// bytewise order of their names, and of a summary's number of events. Messages show no
+// others.
 func StringFields(e event.Event) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, f := range e.Fields {
-			if s, ok := f.Value.Str(); ok && !yield(f.Name, s) {
+			s, ok := f.Value.Str()
+			if f.Name == event.SummaryCount {
+				s, ok = f.Value.Text(), true
+			}
+			if ok && !yield(f.Name, s) {
 				return
 			}
 		}

@@ -64,9 +64,15 @@ func (c Config) Options() ([]option.ClientOption, error) {
 // maxDelay is the longest pause that a service can ask for.
 const maxDelay = time.Hour
 
+// mend are the codes that somebody has to do something about, at the service or in the
+// configuration.
+var mend = []codes.Code{
+	codes.Unauthenticated, codes.PermissionDenied, codes.NotFound, codes.FailedPrecondition, codes.Unimplemented,
+}
+
 // Error returns what a gRPC error means for delivery: outputs.Reject for an invalid
-// argument, outputs.RetryAfter when the service says how long to wait (an hour at most), a
-// plain error otherwise.
+// argument, outputs.RetryAfter when the service says how long to wait (an hour at most),
+// outputs.Hold for what somebody has to mend, a plain error otherwise.
 func Error(err error) error {
 	if err == nil {
 		return nil
@@ -87,6 +93,9 @@ func Error(err error) error {
 		if d := retry.GetRetryDelay().AsDuration(); d > 0 {
 			return outputs.RetryAfter(min(d, maxDelay), said)
 		}
+	}
+	if slices.Contains(mend, s.Code()) {
+		return outputs.Hold(said)
 	}
 	return said
 }

@@ -25,10 +25,38 @@ const (
 // hidden stands in an error where an endpoint repeated a part of the request.
 const hidden = "[hidden]"
 
+// meaning is what a status that is not 2xx says about sending the same request again.
+type meaning int
+
+const (
+	// later: it may be accepted the next time.
+	later meaning = iota
+	// never: the request itself is at fault.
+	never
+	// held: not before somebody has mended the endpoint or the configuration.
+	held
+)
+
+// class returns what a status that is not 2xx means.
+func class(status int) meaning {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return never
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusMisdirectedRequest, http.StatusLocked,
+		http.StatusFailedDependency, http.StatusTooEarly, http.StatusTooManyRequests:
+		return later
+	}
+	if status/100 == 3 || status/100 == 4 {
+		return held
+	}
+	return later
+}
+
 // StatusError returns the error for an answer that is not 2xx: outputs.Reject for 400, 413
 // and 422, outputs.RetryAfter (an hour at most) when the answer has a usable Retry-After,
-// a plain error otherwise. It shows the status and the start of body, which must be free
-// of secrets; an HTML page is left out.
+// a plain error for 408, 409, 421, 423, 424, 425, 429 and 5xx, outputs.Hold for the rest of
+// 4xx and for 3xx. It shows the status and the start of body, which must be free of
+// secrets; an HTML page is left out.
 func StatusError(status int, header http.Header, body []byte) error {
 	text := fmt.Sprintf("the endpoint answered %d", status)
 	if name := http.StatusText(status); name != "" {
@@ -41,12 +69,16 @@ func StatusError(status int, header http.Header, body []byte) error {
 		text += ": " + said
 	}
 	err := errors.New(text)
-	switch status {
-	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+	means := class(status)
+	if means == never {
 		return outputs.Reject(err)
 	}
+	// An endpoint that says when to come back expects no one to mend anything.
 	if d := retryAfter(header.Get("Retry-After"), time.Now()); d > 0 {
 		return outputs.RetryAfter(d, err)
+	}
+	if means == held {
+		return outputs.Hold(err)
 	}
 	return err
 }

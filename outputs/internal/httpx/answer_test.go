@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/saker-security/saker/outputs"
+	"github.com/saker-security/saker/outputs/internal/outputstest"
 )
 
 func TestRetryAfterIsSecondsOrADate(t *testing.T) {
@@ -37,6 +39,27 @@ func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 		if got := retryAfter(value, now); got != want {
 			t.Errorf("%q is %v, want %v", value, got, want)
 		}
+	}
+}
+
+func TestEveryStatusSaysWhoMustDoSomething(t *testing.T) {
+	rejected := []int{400, 413, 422}
+	passing := []int{408, 409, 421, 423, 424, 425, 429}
+	for status := 300; status < 600; status++ {
+		want := outputstest.Held
+		switch {
+		case slices.Contains(rejected, status):
+			want = outputstest.Rejected
+		case slices.Contains(passing, status) || status >= 500:
+			want = outputstest.NotNow
+		}
+		if got := outputstest.OutcomeOf(StatusError(status, nil, nil)); got != want {
+			t.Errorf("%d is %q, want %q", status, got, want)
+		}
+	}
+	later := StatusError(403, http.Header{"Retry-After": {"9"}}, nil)
+	if outputs.Held(later) || outputs.Delay(later) != 9*time.Second {
+		t.Errorf("an endpoint that says when to come back is not to be mended: %v", later)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -136,12 +137,14 @@ func (f fileSet) version() string {
 // has changed.
 type transport struct {
 	config Config
-	agent  string
+	agents []string // the one value of User-Agent
 	files  fileSet
+	proxy  func(*http.Request) (*url.URL, error)
 	log    *slog.Logger
 	every  time.Duration
 
 	current atomic.Pointer[http.Transport]
+	target  atomic.Pointer[target]
 
 	mu      sync.Mutex // guards what follows and the making of a new transport
 	checked time.Time
@@ -149,12 +152,12 @@ type transport struct {
 	refused string // version of files that did not load, which is said once
 }
 
-func newTransport(c Config, env outputs.Env, agent string, files fileSet, settings *tls.Config) *transport {
-	t := &transport{config: c, agent: agent, files: files, log: env.Log, every: checkEvery, checked: time.Now()}
+func newTransport(c Config, env outputs.Env, agent string, files fileSet, settings *tls.Config, proxy func(*http.Request) (*url.URL, error)) *transport {
+	t := &transport{config: c, agents: []string{agent}, files: files, proxy: proxy, log: env.Log, every: checkEvery, checked: time.Now()}
 	if !files.empty() {
 		t.seen = files.version()
 	}
-	t.current.Store(newRoundTripper(settings))
+	t.current.Store(newRoundTripper(settings, proxy))
 	return t
 }
 
@@ -164,9 +167,28 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("User-Agent") == "" {
 		req = req.WithContext(req.Context()) // a copy: a RoundTripper must not change its request
 		req.Header = req.Header.Clone()
-		req.Header.Set("User-Agent", t.agent)
+		req.Header["User-Agent"] = t.agents
 	}
 	return t.current.Load().RoundTrip(req)
+}
+
+// target is an address, parsed.
+type target struct {
+	address string
+	url     *url.URL
+}
+
+// parse parses an address, the same as the last time without any work: most outputs have
+// only one.
+func (t *transport) parse(address string) (*url.URL, error) {
+	if last := t.target.Load(); last != nil && last.address == address {
+		return last.url, nil
+	}
+	u, err := url.Parse(address)
+	if err == nil {
+		t.target.Store(&target{address, u})
+	}
+	return u, err
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the connections.
@@ -197,5 +219,5 @@ func (t *transport) renew() {
 		return
 	}
 	t.seen, t.refused = version, ""
-	t.current.Swap(newRoundTripper(settings)).CloseIdleConnections()
+	t.current.Swap(newRoundTripper(settings, t.proxy)).CloseIdleConnections()
 }

@@ -3,8 +3,9 @@
 //
 // An output embeds Config in its own configuration, makes a client with New when it is
 // built, and calls PostJSON (or Do, for anything else) in Send. The error it gets back is
-// already of the class that deliver expects: nil for any 2xx, outputs.Reject for 400, 413
-// and 422, outputs.RetryAfter when the endpoint named a time, a plain error otherwise.
+// already of the class that deliver expects, as StatusError tells: nil for any 2xx,
+// outputs.Reject when the event is at fault, outputs.Hold when somebody has to mend the
+// endpoint or the configuration, a plain error when it may work later.
 //
 // Invariants: no error shows a URL, a request header or what an endpoint repeats of them,
 // because tokens live there; no answer is read beyond MaxAnswer; nothing outlives ctx.
@@ -14,20 +15,26 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/outputs"
 )
 
 // Config are the keys that every output with this client has.
 type Config struct {
-	CheckCert bool `key:"checkcert" default:"true" doc:"Verify the endpoint's certificate. Without mutualtls, false turns all verification off."`
-	MutualTLS bool `key:"mutualtls" default:"false" doc:"Show the client certificate of mutualtlsclient or mutualtlsfilespath to the endpoint. The endpoint's certificate is then always verified."`
+	CheckCert bool          `key:"checkcert" default:"true" doc:"Verify the endpoint's certificate. Without mutualtls, false turns all verification off."`
+	MutualTLS bool          `key:"mutualtls" default:"false" doc:"Show the client certificate of mutualtlsclient or mutualtlsfilespath to the endpoint. The endpoint's certificate is then always verified."`
+	Proxy     config.Secret `key:"proxy" doc:"URL of the proxy for this output: http, https or socks5, with user and password if need be. Empty for what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say, none for no proxy."`
 }
+
+// Validate checks the proxy.
+func (c Config) Validate() error { return config.At("proxy", CheckProxy(c.Proxy.Reveal())) }
 
 // Limits of the transport. The time a whole request may take is ctx's.
 const (
@@ -35,14 +42,13 @@ const (
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 90 * time.Second
 	pingTimeout      = 15 * time.Second // a dead HTTP/2 connection is noticed after two of these
-	maxIdleConns     = 128
-	maxIdlePerHost   = 32
+	maxIdleConns     = 128              // as many as requests that one output has under way, and more
 	maxAnswerHeader  = 64 << 10
 	maxRedirects     = 5
 )
 
 // New makes a client for c. The authorities it trusts are the system's and those of
-// env.TLS; proxies come from the environment. It reads certificate files, so that a
+// env.TLS. It reads certificate files, so that a
 // missing or malformed one is an error here and not at the first event, and reads them
 // again when they have changed. It does not touch the network.
 //
@@ -55,42 +61,37 @@ func New(c Config, env outputs.Env) (*http.Client, error) {
 	if agent == "" {
 		agent = "Saker"
 	}
+	proxy, err := proxyFor(c.Proxy.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("proxy %w", err)
+	}
 	files := certFiles(c, env.TLS)
 	material, err := files.load(c)
 	if err != nil {
 		return nil, err
 	}
 	return &http.Client{
-		Transport:     newTransport(c, env, agent, files, material),
+		Transport:     newTransport(c, env, agent, files, material, proxy),
 		CheckRedirect: checkRedirect,
 	}, nil
 }
 
-// newRoundTripper makes the transport proper, with the given TLS settings.
-func newRoundTripper(settings *tls.Config) *http.Transport {
+// newRoundTripper makes the transport proper, with the given TLS settings and proxy.
+func newRoundTripper(settings *tls.Config, proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	return &http.Transport{
 		Proxy:                  proxy,
+		OnProxyConnectResponse: proxyAnswered,
 		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext,
 		TLSClientConfig:        settings,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
 		MaxIdleConns:           maxIdleConns,
-		MaxIdleConnsPerHost:    maxIdlePerHost,
+		MaxIdleConnsPerHost:    maxIdleConns,
 		IdleConnTimeout:        idleTimeout,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: maxAnswerHeader,
 	}
-}
-
-// proxy is http.ProxyFromEnvironment without the proxy's URL in its error: it may hold a
-// password.
-func proxy(req *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(req)
-	if err != nil {
-		return nil, errors.New("the proxy that the environment names is not a URL")
-	}
-	return u, nil
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {

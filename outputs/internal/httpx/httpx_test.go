@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,19 +147,31 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // endless is a body that never ends and never comes.
-type endless struct{ r *http.Request }
+type endless struct {
+	closed chan struct{}
+	close  func()
+}
+
+func newEndless() endless {
+	closed := make(chan struct{})
+	return endless{closed, sync.OnceFunc(func() { close(closed) })}
+}
 
 func (b endless) Read([]byte) (int, error) {
-	<-b.r.Context().Done()
-	return 0, b.r.Context().Err()
+	<-b.closed
+	return 0, http.ErrBodyReadAfterClose
 }
-func (endless) Close() error { return nil }
+
+func (b endless) Close() error {
+	b.close()
+	return nil
+}
 
 func TestTheStatusCountsWhenTheRestOfTheAnswerNeverComes(t *testing.T) {
 	for status, want := range map[int]outputstest.Outcome{202: outputstest.Delivered, 400: outputstest.Rejected, 503: outputstest.NotNow} {
 		synctest.Test(t, func(t *testing.T) {
-			client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				return &http.Response{StatusCode: status, Header: http.Header{}, Body: endless{r}}, nil
+			client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: newEndless()}, nil
 			})}
 			begin := time.Now()
 			_, err := Do(t.Context(), client, http.MethodPost, "http://h/", nil, nil)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/saker-security/saker/outputs"
@@ -39,30 +40,62 @@ func Encode(payload any) ([]byte, error) {
 // header, which replace them; header may be nil. Any other answer is an error, classed by
 // StatusError. A request that got no answer is a plain error.
 func Do(ctx context.Context, client *http.Client, method, address string, body []byte, header http.Header) ([]byte, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	req, err := newRequest(ctx, client, method, address, body, header)
+	if err != nil {
+		return nil, err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, cleanError(req, err)
+	}
+	answer := readAnswer(res)
+	if res.StatusCode/100 == 2 {
+		return answer, nil
+	}
+	return nil, StatusError(res.StatusCode, res.Header, hideSecrets(req, answer))
+}
+
+func newRequest(ctx context.Context, client *http.Client, method, address string, body []byte, header http.Header) (*http.Request, error) {
+	t, ours := client.Transport.(*transport)
+	parse := url.Parse
+	if ours {
+		parse = t.parse
+	}
+	u, err := parse(address)
 	if err != nil {
 		return nil, errors.New("the address is not a valid URL")
 	}
-	req.Header.Set("Content-Type", ContentType)
+	// The address is left out here because parsing it each time costs more than the rest.
+	req, err := http.NewRequestWithContext(ctx, method, "", bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the method is not one of HTTP's")
+	}
+	req.URL, req.Host = u, u.Host
+	req.Header["Content-Type"] = contentType
+	if ours {
+		req.Header["User-Agent"] = t.agents
+	}
 	for name, values := range header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	res, err := client.Do(req)
-	if err != nil {
-		return nil, cleanError(req, err)
-	}
+	return req, nil
+}
+
+var contentType = []string{ContentType}
+
+// readAnswer reads the start of an answer's body and closes it. A body that doesn't come
+// is given up.
+func readAnswer(res *http.Response) []byte {
 	defer res.Body.Close()
-	giveUp := time.AfterFunc(answerTime, cancel)
+	if res.Body == http.NoBody {
+		return nil
+	}
+	giveUp := time.AfterFunc(answerTime, func() { res.Body.Close() })
 	defer giveUp.Stop()
 	// An answer cut short still has its status; reading to the end keeps the connection.
 	answer, _ := io.ReadAll(io.LimitReader(res.Body, MaxAnswer))
-	if res.StatusCode/100 == 2 {
-		return answer, nil
-	}
-	return nil, StatusError(res.StatusCode, res.Header, hideSecrets(req, answer))
+	return answer
 }

@@ -19,9 +19,10 @@ import (
 func (h HTTP) statuses(t *testing.T) {
 	want := map[int]Outcome{
 		200: Delivered, 201: Delivered, 202: Delivered, 204: Delivered, 206: Delivered,
-		302: NotNow, 304: NotNow,
+		302: Held, 304: Held,
 		400: Rejected, 413: Rejected, 422: Rejected,
-		401: NotNow, 403: NotNow, 404: NotNow, 405: NotNow, 408: NotNow, 429: NotNow,
+		401: Held, 402: Held, 403: Held, 404: Held, 405: Held, 407: Held, 410: Held,
+		408: NotNow, 409: NotNow, 425: NotNow, 429: NotNow,
 		500: NotNow, 502: NotNow, 503: NotNow, 504: NotNow,
 	}
 	if h.Answer != nil { // a bare status does not tell whether the service has accepted
@@ -159,8 +160,8 @@ func (h HTTP) strangers(t *testing.T) {
 			http.Redirect(w, r, stranger.URL+r.RequestURI, status)
 		})
 		err := sender.Send(t.Context(), plain())
-		if OutcomeOf(err) != NotNow {
-			t.Errorf("a redirect with %d is %q (%v), want %q", status, OutcomeOf(err), err, NotNow)
+		if OutcomeOf(err) != Held {
+			t.Errorf("a redirect with %d is %q (%v), want %q", status, OutcomeOf(err), err, Held)
 		}
 		NoSecret(t, h.Secret, fmt.Sprint(err))
 		if n := len(stranger.take()); n != 0 {
@@ -178,8 +179,8 @@ func (h HTTP) changedMethods(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		err := sender.Send(t.Context(), plain())
-		if OutcomeOf(err) != NotNow {
-			t.Errorf("a redirect with %d is %q (%v), want %q", status, OutcomeOf(err), err, NotNow)
+		if OutcomeOf(err) != Held {
+			t.Errorf("a redirect with %d is %q (%v), want %q", status, OutcomeOf(err), err, Held)
 		}
 		for _, r := range s.take() {
 			if strings.HasPrefix(r.uri, "/elsewhere") {

@@ -35,6 +35,7 @@ func Events() []Fixture {
 		Fixture{"unicode", unicode()},
 		Fixture{"many_fields", many()},
 		Fixture{"long", long()},
+		Fixture{"summary", summary()},
 	)
 }
 
@@ -177,3 +178,22 @@ func long() event.Event {
 }
 
 func uuid(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
+
+// summary stands for several events, as the forwarder makes one of a group.
+func summary() event.Event {
+	e := minimal(event.Critical)
+	e.UUID = uuid(10)
+	e.Output = "12 × Terminal shell in container, k8s.ns.name=prod, from 03:04:05 to 03:08:59 UTC" +
+		strings.Repeat("\n- 03:04:05.000000000: Critical A shell was spawned in a container with an attached terminal (user=root container=web)", 5) +
+		"\nand 7 more"
+	e.Tags = []string{"container", "mitre_execution"}
+	e.Fields = event.SortFields([]event.Field{
+		{Name: "k8s.ns.name", Value: event.StringValue("prod")},
+		{Name: event.SummaryKind, Value: event.StringValue("group")},
+		{Name: event.SummaryKey, Value: event.StringValue("rule=Terminal shell in container, k8s.ns.name=prod")},
+		{Name: event.SummaryCount, Value: event.NumberValue("12")},
+		{Name: event.SummaryFirst, Value: event.StringValue("2026-01-02T03:04:05Z")},
+		{Name: event.SummaryLast, Value: event.StringValue("2026-01-02T03:08:59Z")},
+	})
+	return e
+}

@@ -31,6 +31,7 @@ type Outcome string
 const (
 	Delivered Outcome = "delivered"
 	NotNow    Outcome = "not now"
+	Held      Outcome = "held"
 	Rejected  Outcome = "rejected"
 )
 
@@ -41,6 +42,8 @@ func OutcomeOf(err error) Outcome {
 		return Delivered
 	case outputs.Rejected(err):
 		return Rejected
+	case outputs.Held(err):
+		return Held
 	}
 	return NotNow
 }
