@@ -3,6 +3,7 @@ package forwarder
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/auth"
 	"github.com/saker-security/saker/forwarder/ingest"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/forwarder/journal/embedded"
 	"github.com/saker-security/saker/forwarder/metrics"
 )
 
@@ -51,7 +54,7 @@ func cpuTime(b *testing.B) time.Duration {
 // openIngest makes the ingest handler over a real journal.
 func openIngest(b *testing.B) http.Handler {
 	b.Helper()
-	j, err := journal.Open(b.Context(), b.TempDir(), journal.DefaultConfig(), quiet)
+	j, err := embedded.Open(b.Context(), b.TempDir(), journal.DefaultConfig(), quiet)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -167,5 +170,49 @@ func post(b *testing.B, url string, clients, n int, body string) {
 	}
 	for range clients {
 		<-finished
+	}
+}
+
+// BenchmarkStatus measures what asking the journal for the figures of many outputs costs,
+// which is done every two seconds.
+func BenchmarkStatus(b *testing.B) {
+	for _, n := range []int{1, 80} {
+		b.Run(fmt.Sprintf("outputs=%d", n), func(b *testing.B) {
+			text := "ui: {enabled: false}\noutputs:\n"
+			for i := range n {
+				text += fmt.Sprintf("  out-%d: {type: webhook, address: http://127.0.0.1:1}\n", i)
+			}
+			l := mustLoad(b, text)
+			f, err := newForwarder(l, Options{Log: quiet})
+			if err != nil {
+				b.Fatal(err)
+			}
+			p, err := f.delivery.plan(l.Outputs, l.env("v0", quiet))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if f.journal, err = openJournal(b.Context(), b.TempDir(), journal.DefaultConfig(), quiet); err != nil {
+				b.Fatal(err)
+			}
+			f.delivery.journal, f.delivery.outputs = f.journal, p.next
+			if err := f.delivery.open(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() {
+				ctx := context.WithoutCancel(b.Context())
+				if err := errors.Join(f.delivery.abandon(ctx), f.journal.Close(ctx)); err != nil {
+					b.Error(err)
+				}
+			})
+			if err := f.journal.Append(b.Context(), []event.Event{ingest.TestEvent(time.Now())}); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if got := f.askJournal(b.Context()); len(got) != n {
+					b.Fatalf("%d outputs answered", len(got))
+				}
+			}
+		})
 	}
 }

@@ -18,7 +18,9 @@ import (
 	"github.com/saker-security/saker/forwarder/auth"
 	"github.com/saker-security/saker/forwarder/ingest"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/forwarder/logs"
 	"github.com/saker-security/saker/forwarder/metrics"
+	"github.com/saker-security/saker/forwarder/trace"
 	"github.com/saker-security/saker/outputs"
 )
 
@@ -35,11 +37,13 @@ type Config struct {
 	TLSServer          TLSServer       `key:"tlsserver"`
 	Auth               auth.Config     `key:"auth"`
 	Limits             ingest.Limits   `key:"limits"`
+	Ingest             ingest.Config   `key:"ingest"`
 	Prometheus         metrics.Config  `key:"prometheus"`
 
 	DataDir         string         `key:"datadir" env:"SAKER_DATA_DIR" doc:"Folder for everything that must survive a restart. Empty is /var/lib/saker for root and saker in the state folder of any other user."`
 	Journal         journal.Config `key:"journal"`
 	UI              UI             `key:"ui"`
+	Tracing         trace.Config   `key:"tracing"`
 	Log             Log            `key:"log"`
 	ShutdownTimeout time.Duration  `key:"shutdowntimeout" default:"20s" doc:"Most time that a graceful stop takes. What is not delivered by then is delivered after the next start."`
 }
@@ -144,17 +148,30 @@ func (c TLSServer) movedPaths() []string {
 
 // Logger returns the logger that c asks for, writing to w.
 func (c Config) Logger(w io.Writer) *slog.Logger {
-	var level slog.Level
+	log, _ := c.LevelLogger(w)
+	return log
+}
+
+// LevelLogger returns the logger that c asks for, writing to w, and what sets its level.
+func (c Config) LevelLogger(w io.Writer) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.level())
+	options := &slog.HandlerOptions{Level: level}
+	lines := slog.Handler(slog.NewTextHandler(w, options))
+	if c.Log.Format == "json" {
+		lines = slog.NewJSONHandler(w, options)
+	}
+	return slog.New(logs.Summarize(lines)), level
+}
+
+// level is the level that c asks for.
+func (c Config) level() (level slog.Level) {
+	if c.Debug {
+		return slog.LevelDebug
+	}
 	// The loader has checked the text; the zero level is info.
 	_ = level.UnmarshalText([]byte(c.Log.Level))
-	if c.Debug {
-		level = slog.LevelDebug
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.Log.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return level
 }
 
 // DataFolder returns datadir, or the default for who runs the program.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/saker-security/saker/config"
+	"github.com/saker-security/saker/forwarder/metrics"
 )
 
 // documents are the generated files and what writes them.
@@ -19,12 +20,13 @@ var documents = []struct {
 	{"environment.md", config.WriteEnvironment},
 	{"saker.example.yaml", config.WriteExample},
 	{"saker.schema.json", config.WriteSchema},
+	{"metrics.md", func(w io.Writer, _ []config.DocSection) error { return metrics.WriteReference(w) }},
 }
 
-// WriteDocs writes the documents that follow from the configuration structs into dir: the
-// reference of all keys, the table of environment variables, an example file and a JSON
-// schema. They have the kinds of output that the program has imported, and the extra
-// sections, which are those of others that share the file.
+// WriteDocs writes the documents that follow from the code into dir: the reference of all
+// keys, the table of environment variables, an example file, a JSON schema, and the list of
+// the metrics. What is about keys has the kinds of output that the program has imported,
+// and the extra sections, which are those of others that share the file.
 func WriteDocs(dir string, extra ...config.DocSection) error {
 	sections := append(DocSections(), extra...)
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -34,6 +34,7 @@ type Instance struct {
 	Path     string
 	Kind     outputs.Registration
 	Settings deliver.Settings
+	Routing  Routing
 	// config is what Kind.NewConfig returned, filled.
 	config any
 }
@@ -104,7 +105,7 @@ func (in *Instance) parts() []Instance {
 	return all
 }
 
-func (in *Instance) into() []any { return []any{in.config, &in.Settings} }
+func (in *Instance) into() []any { return []any{in.config, &in.Settings, &in.Routing} }
 
 func kindNames() []string {
 	var names []string
@@ -122,7 +123,7 @@ func DocSections() []config.DocSection {
 	for _, k := range outputs.Kinds() {
 		all = append(all, config.DocSection{
 			Path: k.Key, Title: k.Title, Doc: k.Doc, Kind: k.Name,
-			Structs: []any{k.NewConfig(), new(deliver.Settings)},
+			Structs: []any{k.NewConfig(), new(deliver.Settings), new(Routing)},
 		})
 	}
 	return all

@@ -5,166 +5,194 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
+	"log/slog"
+	"reflect"
+	"sync"
 	"time"
 
-	"github.com/saker-security/saker/event"
+	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/forwarder/deliver"
-	"github.com/saker-security/saker/forwarder/ingest"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/forwarder/route"
+	"github.com/saker-security/saker/forwarder/silence"
 	"github.com/saker-security/saker/outputs"
 )
 
 // output is an instance that is being delivered to.
 type output struct {
 	Instance
+	// env is what its sender was built with.
+	env    outputs.Env
 	sender outputs.Sender
-	cursor *journal.Consumer
+	route  route.Route
+	log    *slog.Logger
+	// before is the output whose place in the journal it takes over, nil for none.
+	before *output
+
+	// stop ends the output, tried is closed when its place in the journal has been found or
+	// the first try to find it has failed, and done when the output has stopped.
+	stop        context.CancelFunc
+	tried, done chan struct{}
+
+	mu     sync.Mutex
+	cursor journal.Consumer // nil while its place is not open
 	worker *deliver.Worker
+	closed bool
 }
 
-// buildOutputs makes the senders of all outputs; the error has everything wrong with any.
-func (f *forwarder) buildOutputs() error {
-	env := f.env(f.Version, f.Log)
-	var errs []error
-	for _, in := range f.Outputs {
-		env.Log = f.Log.With("output", in.Name)
-		sender, err := in.Kind.Build(in.config, env)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("set up output %q: %w", in.Name, err))
-			continue
-		}
-		f.outputs = append(f.outputs, &output{Instance: in, sender: sender})
-	}
-	if len(errs) > 0 {
-		f.closeOutputs()
-		f.outputs = nil
-	}
-	return errors.Join(errs...)
-}
-
-// closeOutputs drops the outputs' connections.
-func (f *forwarder) closeOutputs() {
-	for _, o := range f.outputs {
-		if c, ok := o.sender.(io.Closer); ok {
-			if err := c.Close(); err != nil {
-				f.Log.Warn("an output did not close well", "output", o.Name, "error", err)
-			}
-		}
-	}
-}
-
-// openCursors finds each output's place in the journal and makes its worker.
-func (f *forwarder) openCursors(ctx context.Context) error {
-	var keep []string
-	for _, o := range f.outputs {
-		keep = append(keep, o.Name)
-		cursor, err := f.journal.Consumer(ctx, o.Name, o.Settings.MinimumPriority)
-		if err != nil {
-			return fmt.Errorf("find the place of output %q in the journal: %w", o.Name, err)
-		}
-		o.cursor = cursor
-		o.worker, err = deliver.New(deliver.Options{
-			Name: o.Name, Sender: o.sender, Batch: o.Kind.Batch, Serial: o.Kind.Serial,
-			Source: cursor, Settings: o.Settings, Observer: f.metrics, Log: f.Log, Grace: f.grace(),
-		})
-		if err != nil {
-			return err
-		}
-	}
-	deleted, waiting, err := f.journal.Prune(ctx, keep)
+// newOutput builds the sender of in and its route, with the silences of book, if any. It
+// connects to nothing.
+func newOutput(in Instance, env outputs.Env, book *silence.Book) (*output, error) {
+	log := env.Log
+	env.Log = log.With("output", in.Name)
+	path, err := in.liveRoute(book, log)
 	if err != nil {
-		return fmt.Errorf("look for outputs that are no longer configured: %w", err)
+		return nil, fmt.Errorf("set up output %q: %w", in.Name, err)
 	}
-	if len(waiting) > 0 {
-		f.Log.Info("outputs that are no longer configured keep their place for 7 days", "outputs", waiting)
-	}
-	if len(deleted) > 0 {
-		f.Log.Info("the places of outputs no longer configured were given up", "outputs", deleted)
-	}
-	return nil
-}
-
-// closeCursors writes down how far each output has got.
-func (f *forwarder) closeCursors(ctx context.Context) error {
-	var errs []error
-	for _, o := range f.outputs {
-		if o.cursor != nil {
-			errs = append(errs, o.cursor.Close(ctx))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// TestResult is what became of a test event.
-type TestResult struct {
-	// Output is the instance's name, Kind what it is one of.
-	Output, Kind string
-	// Event is what was sent.
-	Event event.Event
-	Took  time.Duration
-	// Err is nil when the destination has accepted the event, and else what it said.
-	Err error
-	// Permanent tells that the destination would refuse the event however often it is sent.
-	Permanent bool
-}
-
-// SendTest sends Falcosidekick's test event to the output called name, once and past the
-// journal. The error is for a test that could not be made; what the destination said is in
-// the result.
-func SendTest(ctx context.Context, l *Loaded, name string, o Options) (TestResult, error) {
-	i := slices.IndexFunc(l.Outputs, func(in Instance) bool { return in.Name == name })
-	if i < 0 {
-		return TestResult{}, l.notConfigured(name)
-	}
-	in := l.Outputs[i]
-	sender, err := in.Kind.Build(in.config, l.env(o.Version, o.Log))
+	sender, err := in.Kind.Build(in.config, env)
 	if err != nil {
-		return TestResult{}, fmt.Errorf("set up output %q: %w", name, err)
+		return nil, fmt.Errorf("set up output %q: %w", in.Name, err)
 	}
-	if c, ok := sender.(io.Closer); ok {
-		defer c.Close()
-	}
-	enricher, err := ingest.NewEnricher(l.Enrichment)
-	if err != nil {
-		return TestResult{}, err
-	}
-	start := time.Now()
-	e := enricher.Enrich(ingest.TestEvent(start), false)
-	attempt, cancel := context.WithTimeout(ctx, in.Settings.Timeout)
-	defer cancel()
-	err = sender.Send(attempt, []event.Event{e})
-	return TestResult{
-		Output: name, Kind: in.Kind.Name, Event: e, Took: time.Since(start),
-		Err: err, Permanent: outputs.Rejected(err),
+	return &output{
+		Instance: in, env: env, sender: sender, route: path, log: env.Log, stop: func() {},
+		tried: make(chan struct{}), done: make(chan struct{}),
 	}, nil
 }
 
-// Named returns the names of the outputs that name stands for: itself, or, for a section
-// with several destinations, each of them.
-func (l *Loaded) Named(name string) []string {
-	var all []string
-	for _, in := range l.Outputs {
-		if in.Name == name || strings.HasPrefix(in.Name, name+outputs.PartSeparator) {
-			all = append(all, in.Name)
-		}
-	}
-	if len(all) == 0 {
-		return []string{name}
-	}
-	return all
+// isFor reports whether o, as it is, does what in and env ask for.
+func (o *output) isFor(in Instance, env outputs.Env) bool {
+	was := o.env
+	was.Log, env.Log = nil, nil
+	return o.Kind.Name == in.Kind.Name && reflect.DeepEqual(was, env) &&
+		config.Equal(&o.Settings, &in.Settings) && config.Equal(&o.Routing, &in.Routing) && config.Equal(o.config, in.config)
 }
 
-// notConfigured says which outputs there are.
-func (l *Loaded) notConfigured(name string) error {
-	names := map[string]bool{}
-	for _, in := range l.Outputs {
-		names[in.Name] = true
+// open finds the output's place in the journal and makes its worker.
+func (o *output) open(ctx context.Context, d *delivery) error {
+	cursor, err := d.journal.Consumer(ctx, o.Name, o.Settings.MinimumPriority)
+	if err != nil {
+		return fmt.Errorf("find the place of output %q in the journal: %w", o.Name, err)
 	}
-	if len(names) == 0 {
-		return fmt.Errorf("output %q is not configured, and no other is", name)
+	worker, err := deliver.New(deliver.Options{
+		Name: o.Name, Sender: o.sender, Batch: o.Kind.Batch, Serial: o.Kind.Serial,
+		Source: d.source(cursor), Route: o.route, Settings: o.Settings, Observer: d.observer, Log: d.log, Grace: d.grace,
+	})
+	if err != nil {
+		return errors.Join(err, cursor.Close(ctx))
 	}
-	return fmt.Errorf("output %q is not configured; those that are: %s", name, strings.Join(slices.Sorted(maps.Keys(names)), ", "))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.cursor, o.worker = cursor, worker
+	return nil
+}
+
+const (
+	// openPause is the pause before an output's place is looked for again.
+	openPause = 2 * time.Second
+	// openTime is the longest that one try takes.
+	openTime = 30 * time.Second
+)
+
+// run delivers until ctx ends, and then closes the output. Where another output has to
+// leave its place first, run ends that one and waits for it.
+func (o *output) run(ctx context.Context, d *delivery) error {
+	defer close(o.done)
+	if o.before != nil {
+		o.before.stop()
+		<-o.before.done
+		o.before = nil
+	}
+	var err error
+	if o.wait(ctx, d) {
+		err = o.worker.Run(ctx)
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.closing)
+	defer cancel()
+	return errors.Join(err, o.close(closing))
+}
+
+// wait finds the output's place unless it has been found before, however often that has
+// to be tried; false when ctx ends first.
+func (o *output) wait(ctx context.Context, d *delivery) bool {
+	tried := sync.OnceFunc(func() { close(o.tried) })
+	defer tried()
+	for said := false; o.worker == nil; said = true {
+		try, cancel := context.WithTimeout(ctx, openTime)
+		err := o.open(try, d)
+		cancel()
+		tried()
+		if err == nil {
+			break
+		}
+		if !said && ctx.Err() == nil {
+			o.log.Error("an output waits for its place in the journal", "error", err)
+		}
+		pause := time.NewTimer(openPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return false
+		}
+	}
+	return true
+}
+
+// close gives up the place in the journal, which is kept there, and the sender's
+// connections. It waits no longer than ctx. Calling it again does nothing.
+func (o *output) close(ctx context.Context) error {
+	o.mu.Lock()
+	cursor, closed := o.cursor, o.closed
+	o.cursor, o.closed = nil, true
+	o.mu.Unlock()
+	if closed {
+		return nil
+	}
+	var err error
+	if cursor != nil {
+		err = cursor.Close(ctx)
+	}
+	if errors.Is(err, journal.ErrUnavailable) {
+		o.log.Warn("the journal cannot be told how far an output has come: some events may be delivered again", "error", err)
+		err = nil
+	}
+	c, ok := o.sender.(io.Closer)
+	if !ok {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Close() }()
+	select {
+	case e := <-ended:
+		if e != nil {
+			o.log.Warn("an output did not close well", "error", e)
+		}
+	case <-ctx.Done():
+		o.log.Warn("an output does not close its connections in time")
+	}
+	return err
+}
+
+// state returns how the output is doing.
+func (o *output) state() deliver.State {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.worker == nil {
+		return deliver.State{Output: o.Name, Breaker: deliver.BreakerClosed, LastError: "its place in the journal has not been found yet"}
+	}
+	return o.worker.State()
+}
+
+// errNoPlace says that an output's place in the journal is not open.
+var errNoPlace = errors.New("the output's place in the journal is not open")
+
+// lag asks the journal how far the output is behind.
+func (o *output) lag(ctx context.Context) (journal.Lag, error) {
+	o.mu.Lock()
+	cursor := o.cursor
+	o.mu.Unlock()
+	if cursor == nil {
+		return journal.Lag{}, errNoPlace
+	}
+	return cursor.Lag(ctx)
 }

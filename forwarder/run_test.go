@@ -210,7 +210,7 @@ func TestWhatWasNotDeliveredIsDeliveredAfterARestart(t *testing.T) {
 	r := newReceiver(t)
 	r.answer(503)
 	dir := t.TempDir()
-	text := fmt.Sprintf("webhook: {address: %q, retry: {initial: 1ms, max: 10ms}}", r.URL)
+	text := fmt.Sprintf("webhook: {address: %q, maxconcurrentrequests: 1, retry: {initial: 1ms, max: 10ms}}", r.URL)
 	f := start(t, dir, text)
 	var batch strings.Builder
 	for n := range 50 {

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 
-	"github.com/saker-security/saker/cmd/internal/sensing"
 	"github.com/saker-security/saker/cmd/internal/version"
 	"github.com/saker-security/saker/forwarder"
 )
@@ -12,11 +11,20 @@ import (
 type forward struct{ settings }
 
 func (f *forward) Run() error {
-	loaded, _, err := f.load()
+	signals, release := onSignals()
+	defer release()
+	loaded, err := f.read()
 	if err != nil {
 		return err
 	}
-	ctx, stop := sensing.Interruptible()
-	defer stop()
-	return forwarder.Run(ctx, loaded, forwarder.Options{Log: loaded.Logger(os.Stderr), Version: version.String()})
+	log, level := loaded.LevelLogger(os.Stderr)
+	return forwarder.Run(signals.stop, loaded, forwarder.Options{
+		Log: log, Level: level, Version: version.String(), Reload: f.read, ReloadNow: signals.reload,
+	})
+}
+
+// read reads the configuration. The sensor may be configured in the same file.
+func (f *forward) read() (*forwarder.Loaded, error) {
+	loaded, _, err := f.load()
+	return loaded, err
 }

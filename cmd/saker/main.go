@@ -14,14 +14,18 @@ import (
 )
 
 type cli struct {
-	Up        up            `cmd:"" help:"Run sensor, forwarder and page on this host."`
-	Forwarder forward       `cmd:"" help:"Run the forwarder and its page."`
-	Sensor    watch         `cmd:"" help:"Run the sensor."`
-	Rules     sensing.Rules `cmd:"" help:"Look at rules."`
-	Outputs   outputsCmd    `cmd:"" help:"Look at outputs."`
-	Config    configCmd     `cmd:"" help:"Look at the configuration."`
-	Doctor    doctor        `cmd:"" help:"Say what this host can do and what is missing."`
-	Version   versionCmd    `cmd:"" help:"Print the version."`
+	Up          up             `cmd:"" help:"Run sensor, forwarder and page on this host."`
+	Forwarder   forward        `cmd:"" help:"Run the forwarder and its page."`
+	Sensor      watch          `cmd:"" help:"Run the sensor."`
+	Rules       sensing.Rules  `cmd:"" help:"Look at rules."`
+	Outputs     outputsCmd     `cmd:"" help:"Look at outputs."`
+	Events      eventsCmd      `cmd:"" help:"Follow, send and replay alerts."`
+	Route       routeCmd       `cmd:"" help:"Ask where alerts go."`
+	Silence     silenceCmd     `cmd:"" help:"Keep alerts from notifying anybody for some time."`
+	Deadletters deadlettersCmd `cmd:"" help:"Look after alerts that could not be delivered."`
+	Config      configCmd      `cmd:"" help:"Look at the configuration."`
+	Doctor      doctor         `cmd:"" help:"Say what this host can do and what is missing."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
 
 	PrintVersion kong.VersionFlag `name:"version" short:"v" help:"Print the version and end."`
 }
@@ -37,7 +41,7 @@ func parser() *kong.Kong {
 	return kong.Must(&cli{}, kong.Name("saker"),
 		kong.Description("The security camera and the alarm line for Linux hosts and Kubernetes."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"version": version.String()})
+		kong.Vars{"version": version.String(), "page": defaultPage})
 }
 
 func run(args []string) error {

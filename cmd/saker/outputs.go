@@ -25,9 +25,10 @@ const testTimeout = 30 * time.Second
 
 // outputsCmd are the commands about outputs.
 type outputsCmd struct {
-	List outputsList `cmd:"" help:"List the kinds of output, and which are configured."`
-	Show outputsShow `cmd:"" help:"Show the keys of a kind of output."`
-	Test outputsTest `cmd:"" help:"Send a test event to a configured output and print what it answered."`
+	List   outputsList   `cmd:"" help:"List the kinds of output, and which are configured."`
+	Show   outputsShow   `cmd:"" help:"Show the keys of a kind of output."`
+	Test   outputsTest   `cmd:"" help:"Send a test event to a configured output and print what it answered."`
+	Status outputsStatus `cmd:"" help:"Show how the outputs of a running forwarder are doing."`
 }
 
 type outputsList struct{ settings }

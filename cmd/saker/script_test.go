@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"testing"
 	"time"
@@ -27,10 +28,15 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TOMORROW", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
+			return nil
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"server":   server,
 			"freeport": freePort,
 			"ready":    ready,
+			"until":    until,
 		},
 	})
 }
@@ -104,6 +110,33 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		case <-tick.C:
 		case <-ctx.Done():
 			ts.Fatalf("the forwarder is not ready: %v", err)
+		}
+	}
+}
+
+// until runs a command again and again until it succeeds and prints what an expression
+// matches, line by line:
+//
+//	until EXPRESSION COMMAND [ARGUMENT...]
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until EXPRESSION COMMAND [ARGUMENT...]")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			ts.Fatalf("%v does not print %q (%v)", args[1:], args[0], err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/saker-security/saker/cmd/internal/sensing"
@@ -26,21 +27,34 @@ type up struct {
 }
 
 func (u *up) Run() error {
-	loaded, watching, err := u.load()
+	signals, release := onSignals()
+	defer release()
+	loaded, watching, err := u.read()
 	if err != nil {
 		return err
+	}
+	log, level := loaded.LevelLogger(os.Stderr)
+	h := host{
+		loaded: loaded, watching: watching, rules: u.Rules, log: log, level: level, token: config.NewSecret(rand.Text()),
+		read: func() (*forwarder.Loaded, error) { loaded, _, err := u.read(); return loaded, err }, reload: signals.reload,
+	}
+	return h.run(signals.stop)
+}
+
+// read reads the configuration of forwarder and sensor.
+func (u *up) read() (*forwarder.Loaded, sensor.Config, error) {
+	loaded, watching, err := u.load()
+	if err != nil {
+		return nil, sensor.Config{}, err
 	}
 	// Falcosidekick listens everywhere; on one host nobody else needs to reach it.
 	if loaded.Source.Origin("listenaddress") == "default" {
 		loaded.ListenAddress = "127.0.0.1"
 	}
 	if loaded.TLSServer.Deploy && loaded.TLSServer.MutualTLS {
-		return errors.New("saker up has no client certificate for its own sensor: with tlsserver.mutualtls, run saker forwarder and saker-sensor")
+		return nil, sensor.Config{}, errors.New("saker up has no client certificate for its own sensor: with tlsserver.mutualtls, run saker forwarder and saker-sensor")
 	}
-	h := host{loaded: loaded, watching: watching, rules: u.Rules, log: loaded.Logger(os.Stderr), token: config.NewSecret(rand.Text())}
-	ctx, stop := sensing.Interruptible()
-	defer stop()
-	return h.run(ctx)
+	return loaded, watching, nil
 }
 
 // host is one run of `saker up`.
@@ -50,6 +64,11 @@ type host struct {
 	// rules are the rules files of the command line.
 	rules []string
 	log   *slog.Logger
+	level *slog.LevelVar
+	// read reads the configuration again, when one of its files has changed or reload asks
+	// for it.
+	read   func() (*forwarder.Loaded, error)
+	reload <-chan os.Signal
 	// token is by which the forwarder knows its own sensor. It lives as long as the process.
 	token config.Secret
 }
@@ -68,7 +87,8 @@ func (h *host) run(ctx context.Context) error {
 	wg.Go(func() {
 		defer end()
 		forwarderErr = forwarder.Run(forwarding, h.loaded, forwarder.Options{
-			Log: h.log, Version: version.String(), SensorToken: h.token, Ready: func(a forwarder.Addresses) { ready <- a },
+			Log: h.log, Level: h.level, Version: version.String(), SensorToken: h.token, Ready: func(a forwarder.Addresses) { ready <- a },
+			Reload: h.readAgain, ReloadNow: h.reload,
 		})
 	})
 	select {
@@ -79,6 +99,25 @@ func (h *host) run(ctx context.Context) error {
 	endForwarder()
 	wg.Wait()
 	return errors.Join(sensorErr, forwarderErr)
+}
+
+// readAgain reads the configuration for the forwarder, which takes it up as it runs. It
+// warns when the sensor's part, which is read at the start only, has changed.
+func (h *host) readAgain() (*forwarder.Loaded, error) {
+	loaded, err := h.read()
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, key := range loaded.Source.Changed(h.loaded.Source) {
+		if strings.HasPrefix(key, sensorPath+".") {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) > 0 {
+		h.log.Warn("settings of the sensor have changed, which come into force with a restart only", "keys", keys)
+	}
+	return loaded, nil
 }
 
 // sense runs the sensor until ctx ends. Where the kernel cannot be watched it says so and

@@ -1,5 +1,6 @@
-// Package api serves the web page and the data behind it: recent alerts, a live stream of
-// new ones, and the state of the outputs.
+// Package api serves the web page, the data behind it, and what people do to look after
+// delivery: dead letters, replays, silences, test events, and the question why an alert
+// goes where it goes.
 //
 // It reads the journal once, however many look, and only while somebody looks: one feed
 // fills a ring with the newest alerts, and every answer and every stream is read from there.
@@ -7,24 +8,32 @@
 //	journal ─ feed ─ ring ─┬─ GET /api/v2/events          the newest
 //	                       └─ GET /api/v2/events/stream   server-sent events
 //	delivery workers ──────── GET /api/v2/outputs
+//	journal ─┬─ /api/v2/deadletters …      list, send again, drop
+//	         └─ /api/v2/events/replay      send a past range to an output again
+//	silences ── /api/v2/silences …
+//	routes ──── /api/v2/route/explain
 //
 // The ring, the number of streams and what one stream sends in a second are bounded. A
 // stream that cannot keep up is told how many alerts it missed, and one that does not read
 // at all is closed; neither holds up anything else.
+//
+// Requests that change something are refused when a browser sends them on behalf of
+// another web site, and need the content type JSON. Each change is a line in the log that
+// names who made it. One change of many dead letters or events runs at a time, and each
+// answers within a bound of time, with how far it has come and where to go on.
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/auth"
 )
 
@@ -34,23 +43,6 @@ const (
 	maxLimit = ringEvents
 )
 
-// Output is the state of one output as the page shows it.
-type Output struct {
-	Name string `json:"name"`
-	Kind string `json:"kind"`
-	// State is "ok", "failing", or "idle" before the first attempt.
-	State string `json:"state"`
-	// Pending are the events not yet delivered, Delivered and DeadLetters those since the
-	// start of the process.
-	Pending     uint64     `json:"pending"`
-	Delivered   uint64     `json:"delivered"`
-	Retries     uint64     `json:"retries"`
-	DeadLetters uint64     `json:"deadLetters"`
-	Lost        uint64     `json:"lost"`
-	LastSuccess *time.Time `json:"lastSuccess,omitempty"`
-	LastError   string     `json:"lastError,omitempty"`
-}
-
 // Options are what an API is made of. All are needed.
 type Options struct {
 	// Events is the ring that Feed fills.
@@ -58,6 +50,18 @@ type Options struct {
 	Feed   *Feed
 	// Outputs returns the state of all outputs, in the order they are shown.
 	Outputs func() []Output
+	// Journal is where dead letters are kept and past events are read.
+	Journal Journal
+	// Silences are those that can be made and ended.
+	Silences Silences
+	// Explain says what would become of an event at each output if it came in now; the error
+	// says why it would be refused.
+	Explain func(e event.Event) ([]Explanation, error)
+	// Test sends a test event to the output called name, which is one of Outputs, and
+	// waits for its answer until ctx ends. An error is for a test that could not be made.
+	Test func(ctx context.Context, name string) (TestResult, error)
+	// Configuration says what became of the configuration since the start.
+	Configuration func() Configuration
 	// Page answers everything that is not below /api.
 	Page    http.Handler
 	Guard   *auth.Guard
@@ -74,11 +78,20 @@ type API struct {
 	Options
 	streams chan struct{}
 	stopped chan struct{}
+	// working is taken by the one change of many things at once that may run.
+	working chan struct{}
+	// testing are the tests of outputs under way.
+	testing chan struct{}
+	// origins refuses what a browser sends on behalf of a foreign web page.
+	origins *http.CrossOriginProtection
 }
 
 // New makes an API.
 func New(o Options) *API {
-	return &API{Options: o, streams: make(chan struct{}, maxStreams), stopped: make(chan struct{})}
+	return &API{
+		Options: o, streams: make(chan struct{}, maxStreams), stopped: make(chan struct{}),
+		working: make(chan struct{}, 1), testing: make(chan struct{}, maxTests), origins: http.NewCrossOriginProtection(),
+	}
 }
 
 // Stop ends all streams. It is called once, when the server begins to stop.
@@ -99,16 +112,42 @@ func (a *API) Router() http.Handler {
 			r.Get("/events", a.events)
 			r.Get("/events/stream", a.stream)
 			r.Get("/outputs", a.outputs)
+			r.Get("/configuration", a.configuration)
+			a.operate(r)
 			r.Get("/version", func(w http.ResponseWriter, _ *http.Request) {
 				writeJSON(w, map[string]string{"version": a.Version})
 			})
 			r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
 				problem(w, http.StatusNotFound, "there is no such resource")
 			})
+			r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+				problem(w, http.StatusMethodNotAllowed, r.Method+" is not for this resource")
+			})
 		})
 		r.Handle("/*", a.Page)
 	})
 	return r
+}
+
+// operate registers what people do to look after delivery.
+func (a *API) operate(r chi.Router) {
+	r.Get("/deadletters", a.answer(a.listDeadLetters))
+	r.Get("/deadletters/{id}", a.answer(a.showDeadLetter))
+	r.Get("/silences", a.answer(a.listSilences))
+	r.Get("/silences/{id}", a.answer(a.showSilence))
+	r.Group(func(r chi.Router) {
+		r.Use(a.protect)
+		r.Post("/deadletters/replay", a.answer(a.replayDeadLetters))
+		r.Post("/deadletters/drop", a.answer(a.dropDeadLetters))
+		r.Post("/deadletters/{id}/replay", a.answer(a.replayDeadLetter))
+		r.Delete("/deadletters/{id}", a.answer(a.dropDeadLetter))
+		r.Post("/events/replay", a.answer(a.replayEvents))
+		r.Post("/route/explain", a.answer(a.explain))
+		r.Post("/silences", a.answer(a.addSilence))
+		r.Put("/silences/{id}", a.answer(a.changeSilence))
+		r.Delete("/silences/{id}", a.answer(a.expireSilence))
+		r.Post("/outputs/{name}/test", a.answer(a.testOutput))
+	})
 }
 
 // events answers with the newest events, newest first.
@@ -134,78 +173,4 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 		// Last is where a stream goes on from.
 		Last uint64 `json:"last"`
 	}{list, last})
-}
-
-func (a *API) outputs(w http.ResponseWriter, _ *http.Request) {
-	list := a.Outputs()
-	if list == nil {
-		list = []Output{}
-	}
-	writeJSON(w, struct {
-		Outputs []Output `json:"outputs"`
-	}{list})
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	// An error here means that the client has gone.
-	_ = json.NewEncoder(w).Encode(v)
-}
-
-// problem answers with an RFC 9457 problem.
-func problem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{http.StatusText(status), status, detail})
-}
-
-// securityHeaders confines the page to what this server gives it.
-func securityHeaders(next http.Handler) http.Handler {
-	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-		next.ServeHTTP(w, r)
-	})
-}
-
-func noStore(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
-func localOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLocal(r.Host) {
-			problem(w, http.StatusForbidden,
-				"this address answers only as localhost; set auth.username and auth.password to open it under other names")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func isLocal(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.Trim(host, "[]")
-	if strings.EqualFold(host, "localhost") || strings.HasSuffix(strings.ToLower(host), ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

@@ -202,11 +202,12 @@ func TestOutputsShowTheirState(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	server := serve(t, newMemory(0), func(o *Options) {
 		o.Outputs = func() []Output {
-			return []Output{{Name: "oncall", Kind: "slack", State: "failing", Pending: 3, LastSuccess: &at, LastError: "503"}}
+			return []Output{{Name: "oncall", Kind: "slack", State: StateFailing, Breaker: "closed", Limit: 8, Pending: 3, Silenced: 2, LastSuccess: &at, LastError: "503"}}
 		}
 	})
-	want := `{"outputs":[{"name":"oncall","kind":"slack","state":"failing","pending":3,"delivered":0,"retries":0,` +
-		`"deadLetters":0,"lost":0,"lastSuccess":"2026-01-02T03:04:05Z","lastError":"503"}]}` + "\n"
+	want := `{"outputs":[{"name":"oncall","kind":"slack","state":"failing","breaker":"closed","limit":8,"inFlight":0,` +
+		`"pending":3,"delivered":0,"retries":0,"deadLetters":0,"lost":0,"filtered":0,"silenced":2,"suppressed":0,` +
+		`"lastSuccess":"2026-01-02T03:04:05Z","lastError":"503"}]}` + "\n"
 	if _, text := get(t, server, "/api/v2/outputs"); text != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,10 +21,17 @@ import (
 
 	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/forwarder/route"
 	"github.com/saker-security/saker/outputs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if delay, err := time.ParseDuration(os.Getenv(serverDelay)); err == nil {
+		serveHTTP(delay)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // failures says which places of a batch of n an error leaves undelivered.
 func failures(err error, n int) []bool {
@@ -53,7 +61,8 @@ func (f *fixture) Write(p []byte) (int, error) {
 	return f.log.Write(p)
 }
 
-// work runs test in fake time with a worker that has the given events and answers.
+// work runs test in fake time with a worker that has the given events and answers. It makes
+// one attempt at a time unless change says otherwise.
 func work(t *testing.T, events int, change func(*Options), answer func(context.Context, int, []event.Event) error, test func(*fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -63,6 +72,7 @@ func work(t *testing.T, events int, change func(*Options), answer func(context.C
 			Name: "out", Sender: f.sender, Source: f.source, Batch: 1, Settings: DefaultSettings(),
 			Log: slog.New(slog.NewTextHandler(f, nil)),
 		}
+		o.Settings.MaxConcurrentRequests = 1
 		if change != nil {
 			change(&o)
 		}
@@ -205,7 +215,7 @@ func TestAFailureIsTriedAgainWithGrowingPauses(t *testing.T) {
 	}, func(f *fixture) {
 		f.after(time.Hour)
 		f.wantOpen()
-		calls := f.sender.calls
+		calls := f.sender.made()
 		if len(calls) != 13 {
 			t.Fatalf("%d attempts, want 13", len(calls))
 		}
@@ -242,7 +252,12 @@ func TestTheDestinationsOwnPauseIsHonouredUpToAnHour(t *testing.T) {
 }
 
 func TestAnEventThatStaysUndeliverableBecomesADeadLetterAtItsMaxAge(t *testing.T) {
-	work(t, 1, nil, func(context.Context, int, []event.Event) error { return errDown }, func(f *fixture) {
+	work(t, 1, nil, func(_ context.Context, n int, _ []event.Event) error {
+		if n == 0 {
+			return errors.New("dial: no such host")
+		}
+		return errDown
+	}, func(f *fixture) {
 		f.after(24*time.Hour - time.Second)
 		f.want("letters before", f.source.letters(), []string(nil))
 		f.wantOpen(1)
@@ -250,6 +265,9 @@ func TestAnEventThatStaysUndeliverableBecomesADeadLetterAtItsMaxAge(t *testing.T
 		f.want("letters after", f.source.letters(), names(1, 1))
 		f.wantOpen()
 		letter := f.source.buried[0]
+		if letter.FirstError != "dial: no such host" {
+			t.Errorf("the first error is %q", letter.FirstError)
+		}
 		if letter.Output != "out" || letter.LastError != "connection refused" || letter.Attempts != len(f.sender.batches()) || letter.Sequence != 1 {
 			t.Errorf("letter is %+v after %d attempts", letter, len(f.sender.batches()))
 		}
@@ -353,23 +371,24 @@ func TestAHangingDestinationHoldsOnlyWhatItIsSent(t *testing.T) {
 		name                    string
 		kind, concurrent        int
 		serial                  bool
-		wantRunning, wantInHand int
+		wantRunning, mostInHand int
 	}{
-		{"one by one", 1, 1, false, 1, 32},
-		{"several at once", 1, 5, false, 5, 32},
-		{"without a limit", 1, 0, false, 64, 64},
-		{"more than the limit", 1, 1000, false, 64, 64},
-		{"batches", 100, 2, false, 2, 200},
-		{"serial", 1, 5, true, 1, 32},
+		{"one by one", 1, 1, false, 1, 1 + queueEvents},
+		{"several at once", 1, 3, false, 3, 3 + queueEvents},
+		{"without a limit", 1, 0, false, firstLimit, firstLimit + queueEvents},
+		{"more than the limit", 1, 1000, false, firstLimit, firstLimit + queueEvents},
+		{"batches", 100, 2, false, 2, 2*100 + queueMost},
+		{"serial", 1, 5, true, 1, 1 + queueEvents},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			work(t, 5000, func(o *Options) {
 				o.Batch, o.Serial, o.Settings.MaxConcurrentRequests = c.kind, c.serial, c.concurrent
 			}, hang, func(f *fixture) {
 				f.after(2 * time.Hour)
-				f.want("running at once", f.sender.most, c.wantRunning)
-				f.want("in hand", f.worker.State().InFlight, c.wantInHand)
-				f.want("out at once", f.source.fetched, c.wantInHand)
+				f.want("running at once", f.sender.mostAtOnce(), c.wantRunning)
+				if n := f.worker.State().InFlight; n == 0 || n > c.mostInHand || f.source.mostOut() > c.mostInHand {
+					t.Errorf("%d in hand and up to %d out, want at most %d", n, f.source.mostOut(), c.mostInHand)
+				}
 			})
 		})
 	}
@@ -461,13 +480,19 @@ func TestAnUnavailableJournalIsAskedAgainAndAClosedOneEndsTheRun(t *testing.T) {
 }
 
 func TestWhatTheRouteHoldsBackIsAcknowledgedUnsent(t *testing.T) {
-	work(t, 0, func(o *Options) { o.Settings.MinimumPriority = event.Error }, nil, func(f *fixture) {
+	quiet := func(e *event.Event, _ time.Time) (string, bool) { return "s1", e.Output == "silenced" }
+	work(t, 0, func(o *Options) {
+		o.Route = route.Route{MinimumPriority: event.Error, Silenced: quiet}
+	}, nil, func(f *fixture) {
 		f.source.append(event.Event{Output: "low", Priority: event.Notice}, event.Event{Output: "high", Priority: event.Alert},
-			event.Event{Output: "test", Rule: "Test rule", Priority: event.Debug})
+			event.Event{Output: "test", Rule: "Test rule", Priority: event.Debug}, event.Event{Output: "silenced", Priority: event.Alert})
+		f.source.replay(event.Event{Output: "asked for", Priority: event.Debug}, event.Event{Output: "silenced", Priority: event.Alert})
 		f.after(time.Second)
-		f.want("accepted", f.sender.got(), []string{"high", "test"})
+		f.want("accepted", f.sender.got(), []string{"high", "test", "asked for", "silenced"})
 		f.wantOpen()
-		f.want("filtered", f.worker.State().Filtered, uint64(1))
+		if s := f.worker.State(); s.Filtered != 1 || s.Silenced != 1 || s.Delivered != 4 {
+			t.Errorf("state is %+v", s)
+		}
 	})
 }
 
@@ -491,15 +516,52 @@ func TestRepeatedFailuresAreSaidOnceAMinuteAndTheRecoveryToo(t *testing.T) {
 	})
 }
 
+func TestADestinationThatFailsNowAndThenDoesNotFillTheLog(t *testing.T) {
+	work(t, 3000, func(o *Options) { o.Settings.Retry.Max = 500 * time.Millisecond }, func(_ context.Context, n int, _ []event.Event) error {
+		time.Sleep(100 * time.Millisecond)
+		if n%2 == 0 {
+			return errDown
+		}
+		return nil
+	}, func(f *fixture) {
+		f.after(5 * time.Minute)
+		f.end()
+		if lines := strings.Count(f.log.String(), "\n"); lines < 2 || lines > 12 {
+			t.Errorf("%d lines in five minutes:\n%s", lines, f.log)
+		}
+	})
+}
+
+func TestTheLogSaysWhenSomebodyHasToMendTheDestination(t *testing.T) {
+	work(t, 1, nil, func(context.Context, int, []event.Event) error {
+		return outputs.Hold(errors.New("the endpoint answered 401 Unauthorized"))
+	}, func(f *fixture) {
+		f.after(time.Second)
+		f.end()
+		if text := f.log.String(); !strings.Contains(text, "until somebody mends it") || !strings.Contains(text, "401 Unauthorized") || !strings.Contains(text, "breaker=open") {
+			t.Errorf("the log is %s", text)
+		}
+		if s := f.worker.State(); s.Healthy || s.LastError != "the endpoint answered 401 Unauthorized" {
+			t.Errorf("state is %+v", s)
+		}
+	})
+}
+
 type observed struct {
-	mu  sync.Mutex
-	all []Attempt
+	mu    sync.Mutex
+	all   []Attempt
+	names []string // of each attempt's events
 }
 
 func (o *observed) Attempted(a Attempt) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.all = append(o.all, a)
+	var names []string
+	for _, e := range a.Batch {
+		names = append(names, e.Output)
+	}
+	a.Batch = nil
+	o.all, o.names = append(o.all, a), append(o.names, strings.Join(names, " "))
 }
 
 func TestTheObserverHearsOfEveryAttempt(t *testing.T) {
@@ -512,16 +574,19 @@ func TestTheObserverHearsOfEveryAttempt(t *testing.T) {
 	}, func(f *fixture) {
 		f.after(time.Minute)
 		type line struct {
-			Outcome        Outcome
-			Events, Failed int
+			Outcome             Outcome
+			Try, Events, Failed int
 		}
 		var got []line
-		for _, a := range o.all {
+		for i, a := range o.all {
+			if o.names[i] != strings.Join(f.sender.made()[i].events, " ") {
+				t.Errorf("attempt %d had the batch %q", i, o.names[i])
+			}
 			if a.Output != "out" || a.Latency != time.Second {
 				t.Errorf("attempt is %+v", a)
 			}
-			got = append(got, line{a.Outcome, a.Events, a.Failed})
+			got = append(got, line{a.Outcome, a.Try, a.Events, a.Failed})
 		}
-		f.want("attempts", got, []line{{Rejected, 2, 2}, {Failed, 1, 1}, {Failed, 1, 1}, {Delivered, 1, 0}, {Delivered, 1, 0}})
+		f.want("attempts", got, []line{{Rejected, 1, 2, 2}, {Failed, 2, 1, 1}, {Failed, 3, 1, 1}, {Delivered, 4, 1, 0}, {Delivered, 2, 1, 0}})
 	})
 }

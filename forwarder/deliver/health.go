@@ -5,7 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/forwarder/route"
 )
 
 // Outcome is what became of an attempt.
@@ -17,6 +19,9 @@ const (
 	Delivered Outcome = "delivered"
 	// Failed: none was accepted; they are tried again.
 	Failed Outcome = "failed"
+	// Held: none was accepted, and none will be before somebody has mended the destination
+	// or its configuration; they are tried again.
+	Held Outcome = "held"
 	// Rejected: none was accepted, and the batch as it is never will be.
 	Rejected Outcome = "rejected"
 	// Partly: some were accepted.
@@ -27,9 +32,15 @@ const (
 type Attempt struct {
 	Output  string
 	Outcome Outcome
+	// Batch is what was sent. It must neither be kept nor changed.
+	Batch []event.Event
 	// Events is the size of the batch; Failed of them were not accepted.
 	Events, Failed int
-	Latency        time.Duration
+	// Try counts the attempts of the batch's first event in this worker, from 1.
+	Try int
+	// Began is when Send was called, Latency how long it took.
+	Began   time.Time
+	Latency time.Duration
 	// Err is what Send returned.
 	Err error
 }
@@ -51,18 +62,29 @@ type State struct {
 	LastErrorAt time.Time
 	// FailingSince is when the output became unhealthy; zero while it is healthy.
 	FailingSince time.Time
+	// Held says that the destination refuses all events until somebody mends it or its
+	// configuration.
+	Held bool
 	// LastSuccess is when the destination last accepted something.
 	LastSuccess time.Time
 
 	// Attempts counts calls of Send. The others count events.
 	Attempts, Delivered, Retries, DeadLetters uint64
 	// Redelivered are events that the journal had handed out before: after a crash the
-	// destination may get them twice.
-	Redelivered uint64
-	// Filtered are events that the route held back although the journal handed them over.
-	Filtered uint64
-	// InFlight are the events in hand now.
-	InFlight int
+	// destination may get them twice. Replayed are those that somebody asked to be sent to
+	// this output again.
+	Redelivered, Replayed uint64
+	// Filtered are events that the output's minimum priority or expression held back,
+	// although the journal handed them over; Silenced those that a silence did; Suppressed
+	// those that got no message of their own, because others stood for them. Summaries are
+	// the messages that stood for them.
+	Filtered, Silenced, Suppressed, Summaries uint64
+	// InFlight are the events in hand now; HeldBack of them wait in the stage of grouping.
+	InFlight, HeldBack int
+	// Breaker is what the circuit breaker does.
+	Breaker BreakerState
+	// Limit is how many attempts may run at once now.
+	Limit int
 }
 
 // State returns how the output is doing.
@@ -70,7 +92,14 @@ func (w *Worker) State() State {
 	w.health.mu.Lock()
 	s := w.health.state
 	w.health.mu.Unlock()
-	s.InFlight = w.held.len()
+	if w.stage != nil {
+		stats := w.stage.Stats()
+		s.HeldBack, s.Suppressed, s.Summaries = stats.Held, stats.Suppressed, stats.Summaries
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.InFlight = len(w.held.all)
+	s.Breaker, s.Limit = w.gate.state, int(w.gate.limit)
 	return s
 }
 
@@ -84,6 +113,8 @@ type health struct {
 	mu       sync.Mutex
 	state    State
 	failures repeated
+	outage   int  // failures since the last success
+	said     bool // some of them are in the log
 	letters  repeated
 	journal  repeated
 	stack    bool // a panic's stack has been logged
@@ -92,14 +123,12 @@ type health struct {
 // repeated counts what happens again and again, so that it is said once a minute.
 type repeated struct {
 	count  int // since it was last said
-	total  int // since the first
 	saidAt time.Time
 }
 
 // say counts one more and reports whether to say it now, with how many are unsaid.
 func (r *repeated) say(now time.Time) (unsaid int, ok bool) {
 	r.count++
-	r.total++
 	if !r.saidAt.IsZero() && now.Sub(r.saidAt) < logInterval {
 		return 0, false
 	}
@@ -107,10 +136,10 @@ func (r *repeated) say(now time.Time) (unsaid int, ok bool) {
 	return unsaid, true
 }
 
-func (h *health) attempted(a Attempt) {
+// attempted notes an attempt and the state in which it left the breaker.
+func (h *health) attempted(a *Attempt, breaker BreakerState, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := time.Now()
 	h.state.Attempts++
 	if a.Failed < a.Events {
 		h.state.LastSuccess = now
@@ -121,28 +150,42 @@ func (h *health) attempted(a Attempt) {
 	switch a.Outcome {
 	case Delivered, Partly:
 		h.recovered(now)
-	case Failed:
-		h.failed(a, now)
+	case Failed, Held:
+		h.failed(a, breaker, now)
 	}
 }
 
-func (h *health) failed(a Attempt, now time.Time) {
+func (h *health) failed(a *Attempt, breaker BreakerState, now time.Time) {
 	if h.state.Healthy {
-		h.state.Healthy, h.state.FailingSince, h.failures = false, now, repeated{}
+		h.state.Healthy, h.state.FailingSince, h.outage = false, now, 0
 	}
-	if n, ok := h.failures.say(now); ok {
-		h.log.Warn("delivery fails and is tried again", "error", a.Err, "attempts", n,
-			"failing_for", now.Sub(h.state.FailingSince).Round(time.Second))
+	h.outage++
+	h.state.Held = a.Outcome == Held
+	n, ok := h.failures.say(now)
+	if !ok {
+		return
 	}
+	h.said = true
+	facts := []any{"error", a.Err, "attempts", n, "failing_for", now.Sub(h.state.FailingSince).Round(time.Second), "breaker", breaker}
+	if a.Outcome == Held {
+		h.log.Warn("the destination refuses all events until somebody mends it or its configuration; they wait", facts...)
+		return
+	}
+	h.log.Warn("delivery fails and is tried again", facts...)
 }
 
+// recovered notes a success. It is said only where the failures before were, so that a
+// destination that fails now and then doesn't fill the log.
 func (h *health) recovered(now time.Time) {
 	if h.state.Healthy {
 		return
 	}
-	h.log.Info("delivery works again", "failed_attempts", h.failures.total,
-		"failing_for", now.Sub(h.state.FailingSince).Round(time.Second))
-	h.state.Healthy, h.state.FailingSince = true, time.Time{}
+	if h.said {
+		h.said = false
+		h.log.Info("delivery works again", "failed_attempts", h.outage,
+			"failing_for", now.Sub(h.state.FailingSince).Round(time.Second))
+	}
+	h.state.Healthy, h.state.FailingSince, h.state.Held = true, time.Time{}, false
 }
 
 // panicked logs the stack of the first panic; the error itself is logged as a failure.
@@ -180,12 +223,20 @@ func (h *health) took(ds []journal.Delivery) {
 		if d.Attempt > 1 {
 			h.state.Redelivered++
 		}
+		if d.Replayed {
+			h.state.Replayed++
+		}
 	}
 }
 
-func (h *health) filtered() {
+// heldBack counts an event that the route doesn't let pass.
+func (h *health) heldBack(v route.Verdict) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if v == route.Silenced {
+		h.state.Silenced++
+		return
+	}
 	h.state.Filtered++
 }
 

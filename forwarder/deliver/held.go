@@ -2,73 +2,61 @@ package deliver
 
 import (
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/saker-security/saker/forwarder/journal"
 )
 
-// held are the events in a worker's hand, by their places in the journal.
+// keepAlive is how often the journal is told that an event is still in hand.
+const keepAlive = journal.AckWait / 3
+
+// held are the deliveries in a worker's hand, by their places in the journal.
 type held struct {
-	mu  sync.Mutex
-	all map[uint64]journal.Delivery
+	all   map[uint64]holding
+	round uint32 // grows with each keepAlive
 }
+
+// holding is what keeping a delivery alive takes.
+type holding struct {
+	journal.Receipt
+	round uint32 // when it was taken in hand
+}
+
+func newHeld() held { return held{all: map[uint64]holding{}} }
 
 // add takes ds in hand and returns them without those that were in hand already. Such a
 // one comes when the journal couldn't be told in time that it is in progress; whoever deals
 // with it acknowledges it for both.
 func (h *held) add(ds []journal.Delivery) []journal.Delivery {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	return slices.DeleteFunc(ds, func(d journal.Delivery) bool {
 		_, twice := h.all[d.Sequence]
-		h.all[d.Sequence] = d
+		h.all[d.Sequence] = holding{d.Receipt, h.round}
 		return twice
 	})
 }
 
 func (h *held) remove(ds []journal.Delivery) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, d := range ds {
-		delete(h.all, d.Sequence)
+	for i := range ds {
+		delete(h.all, ds[i].Sequence)
 	}
 }
 
-func (h *held) len() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.all)
-}
-
-// inProgress tells the journal that all of them are being dealt with.
-func (h *held) inProgress() (err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, d := range h.all {
-		if e := d.InProgress(); e != nil {
+// keepAlive tells the journal of the deliveries in hand, but for those that have come since
+// it was told last: most are dealt with long before it must hear of them.
+func (r *run) keepAlive() {
+	r.mu.Lock()
+	var old []journal.Receipt
+	for _, h := range r.held.all {
+		if h.round != r.held.round {
+			old = append(old, h.Receipt)
+		}
+	}
+	r.held.round++
+	r.mu.Unlock()
+	var err error
+	for _, receipt := range old {
+		if e := receipt.InProgress(); e != nil {
 			err = e
 		}
 	}
-	return err
-}
-
-// keepAlive tells the journal of the events in hand, again and again, until the function
-// that it returns is called.
-func (r *run) keepAlive() (end func()) {
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		ticker := time.NewTicker(keepAlive)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				r.finish(r.held.inProgress())
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
+	r.finish(err)
 }

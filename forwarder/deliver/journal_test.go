@@ -15,16 +15,17 @@ import (
 
 	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/journal"
+	"github.com/saker-security/saker/forwarder/journal/embedded"
 	"github.com/saker-security/saker/outputs"
 )
 
 // These tests run workers on a real journal, in real time.
 
-func openJournal(t testing.TB, dir string) *journal.Journal {
+func openJournal(t testing.TB, dir string) *embedded.Journal {
 	t.Helper()
 	cfg := journal.DefaultConfig()
 	cfg.MinFree = 0
-	j, err := journal.Open(context.Background(), dir, cfg, slog.New(slog.DiscardHandler))
+	j, err := embedded.Open(context.Background(), dir, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +33,7 @@ func openJournal(t testing.TB, dir string) *journal.Journal {
 	return j
 }
 
-func closeJournal(t testing.TB, j *journal.Journal) {
+func closeJournal(t testing.TB, j *embedded.Journal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -42,7 +43,7 @@ func closeJournal(t testing.TB, j *journal.Journal) {
 }
 
 // start runs a worker on the cursor called name; the function returned stops it.
-func start(t testing.TB, j *journal.Journal, name string, sender outputs.Sender, change func(*Options)) (*Worker, func()) {
+func start(t testing.TB, j *embedded.Journal, name string, sender outputs.Sender, change func(*Options)) (*Worker, func()) {
 	t.Helper()
 	c, err := j.Consumer(context.Background(), name, event.None)
 	if err != nil {
@@ -52,6 +53,7 @@ func start(t testing.TB, j *journal.Journal, name string, sender outputs.Sender,
 		Name: name, Sender: sender, Source: c, Batch: 1, Settings: DefaultSettings(),
 		Log: slog.New(slog.DiscardHandler), Grace: time.Second,
 	}
+	o.Settings.MaxConcurrentRequests = 1
 	o.Settings.Retry.Initial, o.Settings.Retry.Max = time.Millisecond, 5*time.Millisecond
 	if change != nil {
 		change(&o)
@@ -82,7 +84,7 @@ func events(from, to int) []event.Event {
 	return all
 }
 
-func appendTo(t testing.TB, j *journal.Journal, es []event.Event) {
+func appendTo(t testing.TB, j *embedded.Journal, es []event.Event) {
 	t.Helper()
 	if err := j.Append(context.Background(), es); err != nil {
 		t.Fatal(err)
@@ -188,7 +190,7 @@ func TestDeadLettersAreInTheJournal(t *testing.T) {
 	appendTo(t, j, want)
 	seen.wait(t)
 	stop()
-	letters, err := j.DeadLetters(t.Context(), "out", 0, 10)
+	letters, err := j.DeadLetters().List(t.Context(), journal.DeadLetterQuery{Output: "out"})
 	if err != nil || len(letters) != 2 {
 		t.Fatalf("%d letters, %v", len(letters), err)
 	}
@@ -234,10 +236,4 @@ func BenchmarkDeliver(b *testing.B) {
 			stop()
 		})
 	}
-}
-
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

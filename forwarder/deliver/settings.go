@@ -6,10 +6,12 @@ import (
 
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/event"
+	"github.com/saker-security/saker/forwarder/group"
 )
 
 const (
-	// maxConcurrent is the most attempts of one output that run at once.
+	// maxConcurrent is the most attempts of one output that run at once: enough for 3000
+	// events a second at an endpoint that takes 20 ms for each.
 	maxConcurrent = 64
 	// maxAsked is the longest that an output waits because its destination asked for it.
 	maxAsked = time.Hour
@@ -18,17 +20,21 @@ const (
 // Settings are the keys that every output has beside its own.
 type Settings struct {
 	MinimumPriority       event.Priority `key:"minimumpriority" doc:"Lowest priority that is delivered; empty delivers all. Test events always pass."`
-	MaxConcurrentRequests int            `key:"maxconcurrentrequests" default:"1" doc:"Most requests under way at once. Above 1 the order of events is not kept. 0 and more than 64 count as 64."`
+	MaxConcurrentRequests int            `key:"maxconcurrentrequests" default:"0" doc:"Most requests under way at once, up to 64; 0 is 64. How many there are adapts to what the destination takes. Only with 1 the events are sent in their order."`
 	Timeout               time.Duration  `key:"timeout" default:"10s" doc:"Most time that one attempt may take."`
 	Retry                 Retry          `key:"retry"`
 	Batch                 Batch          `key:"batch"`
+	Grouping
 }
+
+// Grouping are the keys of package group, which stand beside the others.
+type Grouping = group.Settings
 
 // Retry says how a failed attempt is repeated.
 type Retry struct {
 	Initial time.Duration `key:"initial" default:"500ms" doc:"Upper bound of the pause after the first failed attempt. It doubles with each further one; the pause itself is random below it."`
 	Max     time.Duration `key:"max" default:"1m" doc:"Largest upper bound of the pause. A destination that asks for a longer one gets it, up to 1h."`
-	MaxAge  time.Duration `key:"max_age" default:"24h" doc:"Age at which an event that cannot be delivered becomes a dead letter, counted from its arrival."`
+	MaxAge  time.Duration `key:"max_age" default:"24h" doc:"Age at which an event that cannot be delivered becomes a dead letter, counted from its arrival; that of a message about several events is counted from when it was made."`
 }
 
 // Batch says how many events one request carries, where the destination takes several.
@@ -41,14 +47,16 @@ type Batch struct {
 // DefaultSettings returns the settings that hold when nothing is set.
 func DefaultSettings() Settings {
 	return Settings{
-		MaxConcurrentRequests: 1,
-		Timeout:               10 * time.Second,
-		Retry:                 Retry{Initial: 500 * time.Millisecond, Max: time.Minute, MaxAge: 24 * time.Hour},
-		Batch:                 Batch{Bytes: 4 << 20},
+		Timeout: 10 * time.Second,
+		Retry:   Retry{Initial: 500 * time.Millisecond, Max: time.Minute, MaxAge: 24 * time.Hour},
+		Batch:   Batch{Bytes: 4 << 20},
+
+		Grouping: group.DefaultSettings(),
 	}
 }
 
-// Validate reports all settings that cannot work.
+// Validate reports all settings that cannot work, but for those of Grouping, which are
+// asked themselves.
 func (s Settings) Validate() error {
 	var all []error
 	must := func(ok bool, key, text string) {

@@ -30,6 +30,8 @@ func TestAnAttemptIsJudgedByAllOfItsEvents(t *testing.T) {
 		{"a place outside", outputs.Partial{3: errDown}, Failed, 3},
 		{"a place before", outputs.Partial{-1: errDown}, Failed, 3},
 		{"a part without an error", outputs.Partial{1: nil}, Failed, 3},
+		{"to be mended", outputs.Hold(errDown), Held, 3},
+		{"all, one of them to be mended", outputs.Partial{0: bad, 1: outputs.Hold(errDown), 2: bad}, Held, 3},
 		{"a wrapped partial", fmt.Errorf("bulk: %w", outputs.Partial{1: errDown}), Partly, 1},
 	} {
 		if got, failed := judge(c.err, 3); got != c.want || failed != c.failed {
@@ -66,6 +68,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"negative age":        func(o *Options) { o.Settings.Retry.MaxAge = -1 },
 		"negative size":       func(o *Options) { o.Settings.Batch.Size = -1 },
 		"no bytes":            func(o *Options) { o.Settings.Batch.Bytes = 0 },
+		"group interval":      func(o *Options) { o.Settings.GroupBy, o.Settings.GroupInterval = []string{"rule"}, 0 },
 		"negative wait":       func(o *Options) { o.Settings.Batch.Age = -1 },
 	} {
 		o := good

@@ -23,12 +23,14 @@ type memory struct {
 	fail    func() error // asked before each Fetch and Bury
 	fetched int          // most events out at once
 	deaf    bool         // words of progress don't get through
+	flood   bool         // there are always more events, like the last
 }
 
 type entry struct {
 	event    event.Event
 	sequence uint64
 	stored   time.Time
+	replayed bool
 	attempts int
 	out      bool
 	done     bool
@@ -47,6 +49,31 @@ func (m *memory) appendOld(age time.Duration, events ...event.Event) {
 		m.entries = append(m.entries, &entry{event: e, sequence: uint64(len(m.entries) + 1), stored: time.Now().Add(-age)})
 	}
 	m.signal()
+}
+
+// replay appends events that somebody asked for.
+func (m *memory) replay(events ...event.Event) {
+	m.append(events...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.entries[len(m.entries)-len(events):] {
+		e.replayed = true
+	}
+}
+
+// flow makes the events never end.
+func (m *memory) flow() {
+	m.append(named(1, 1)...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.flood = true
+}
+
+// mostOut returns how many events were handed out at once at most.
+func (m *memory) mostOut() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fetched
 }
 
 func (m *memory) failWith(fail func() error) {
@@ -71,6 +98,9 @@ func (m *memory) Fetch(ctx context.Context, limit, _ int, wait time.Duration) ([
 				return nil, err
 			}
 		}
+		if m.flood {
+			m.refill(limit)
+		}
 		ds, changed := m.next(limit), m.changed
 		m.mu.Unlock()
 		if len(ds) > 0 {
@@ -83,6 +113,15 @@ func (m *memory) Fetch(ctx context.Context, limit, _ int, wait time.Duration) ([
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+}
+
+// refill appends as many events as are asked for, and forgets those that are done.
+func (m *memory) refill(n int) {
+	last := m.entries[len(m.entries)-1]
+	m.entries = slices.DeleteFunc(m.entries, func(e *entry) bool { return e.done })
+	for i := range n {
+		m.entries = append(m.entries, &entry{event: last.event, sequence: last.sequence + uint64(i) + 1, stored: time.Now()})
 	}
 }
 
@@ -104,7 +143,7 @@ func (m *memory) next(limit int) (ds []journal.Delivery) {
 		e.out, e.deadline = true, time.Now().Add(journal.AckWait)
 		e.attempts++
 		ds = append(ds, journal.Delivery{
-			Event: e.event, Sequence: e.sequence, Stored: e.stored, Attempt: e.attempts, Size: 1000,
+			Event: e.event, Sequence: e.sequence, Stored: e.stored, Attempt: e.attempts, Size: 1000, Replayed: e.replayed,
 			Receipt: receipt{m, e},
 		})
 	}
@@ -237,6 +276,20 @@ func (s *scripted) Send(ctx context.Context, batch []event.Event) error {
 		}
 	}
 	return err
+}
+
+// made returns the calls there were.
+func (s *scripted) made() []call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
+}
+
+// mostAtOnce returns how many calls ran at once at most.
+func (s *scripted) mostAtOnce() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.most
 }
 
 // batches returns what each call carried.

@@ -82,7 +82,7 @@ func TestBodiesBeyondTheLimitAreRefused(t *testing.T) {
 
 func TestMemoryForBodiesIsBounded(t *testing.T) {
 	f := newFixture(t, func(o *Options) { o.Limits.MaxInFlightBytes = 64 << 10 })
-	if !f.bytes.take(60 << 10) {
+	if !f.bytes.take(60<<10, 0) {
 		t.Fatal("the budget is smaller than it should be")
 	}
 	w := httptest.NewRecorder()

@@ -1,19 +1,22 @@
 // Package ingest is the forwarder's front door: it takes alerts over HTTP, enriches them
 // and answers once the journal has them.
 //
-//	request ─ method ─ credential ─ body within limits ─ decode ─ enrich ─ validate ─ journal ─ 200
+//	request ─ method ─ credential ─ rate ─ body within limits ─ decode ─ enrich ─ validate ─ journal ─ 200
 //
 // It speaks Falcosidekick's protocol: events are POSTed to any path, a good one is answered
 // with 200 and no body, a bad one with 400 and a fixed text. Beyond that it takes several
 // events in one request (a JSON array, or objects one after the other as in NDJSON) and
-// gzip. Invariants:
+// gzip. Below /ingest/ it takes the events of other senders, each in the form that it sends
+// (package adapter); everything but the decoding is the same for them. Invariants:
 //
 //   - 200 means that every event of the request is in the journal.
 //   - A request is taken whole or not at all: one bad event among several refuses them all,
 //     and the answer names it.
 //   - Whatever is not the sender's fault is answered with 503 and Retry-After.
 //   - Memory is bounded: by the size of a body after decompression, by the bytes of all
-//     bodies being read, and by the number of requests being worked on.
+//     bodies being read, and by the number of requests being worked on. A quarter of the
+//     bytes is kept for small bodies, so that large ones that come slowly, or never, do
+//     not keep single events out.
 package ingest
 
 import (
@@ -22,9 +25,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/auth"
+	"github.com/saker-security/saker/forwarder/ingest/adapter"
 	"github.com/saker-security/saker/forwarder/route"
 )
 
@@ -36,19 +39,20 @@ type Journal interface {
 }
 
 // Observer is told what became of requests. It is called from many goroutines and must
-// not keep the batch.
+// not keep the batch. The sender is the name of the credential that the request came with:
+// one of those configured, so that it may label metrics; "" for none.
 type Observer interface {
 	// Accepted is called once the events of a request are in the journal; took is the time
 	// since the request's header was read.
-	Accepted(batch []event.Event, took time.Duration)
+	Accepted(batch []event.Event, sender string, took time.Duration)
 	// Rejected is called for a request that was not accepted.
-	Rejected(why Reason)
+	Rejected(why Reason, sender string)
 }
 
 // Reason says why a request was not accepted.
 type Reason string
 
-// The reasons. There are no others, so they may label metrics.
+// The reasons. There are no others, so they may label metrics; Reasons lists them.
 const (
 	ReasonMethod       Reason = "method"
 	ReasonUnauthorized Reason = "unauthorized"
@@ -56,55 +60,36 @@ const (
 	ReasonInvalid      Reason = "invalid"
 	ReasonTooLarge     Reason = "too_large"
 	ReasonOverload     Reason = "overload"
+	ReasonRateLimit    Reason = "rate_limit"
 	ReasonJournal      Reason = "journal"
 	ReasonPanic        Reason = "panic"
 )
 
-// Limits is the section "limits".
-type Limits struct {
-	MaxBodyBytes     config.Bytes `key:"maxbodybytes" default:"5MiB" doc:"Largest request body, after decompression. A larger one is answered with 413."`
-	MaxEvents        int          `key:"maxevents" default:"1000" doc:"Most events in one request."`
-	MaxRequests      int          `key:"maxrequests" default:"256" doc:"Most requests worked on at once. Further ones wait up to 5 seconds and are then answered with 503."`
-	MaxInFlightBytes config.Bytes `key:"maxinflightbytes" default:"64MiB" doc:"Most memory that the bodies of requests being read take together. Requests beyond it are answered with 503."`
-	MaxConnections   int          `key:"maxconnections" default:"4096" doc:"Most open connections a listener holds. Further ones wait to be accepted."`
-}
-
-// Validate refuses limits that would let nothing in.
-func (l Limits) Validate() error {
-	switch {
-	case l.MaxBodyBytes < 1:
-		return config.At("maxbodybytes", errNotPositive)
-	case l.MaxEvents < 1:
-		return config.At("maxevents", errNotPositive)
-	case l.MaxRequests < 1:
-		return config.At("maxrequests", errNotPositive)
-	case l.MaxInFlightBytes < l.MaxBodyBytes:
-		return config.At("maxinflightbytes", errBelowBody)
-	case l.MaxConnections < 1:
-		return config.At("maxconnections", errNotPositive)
+// Reasons returns all reasons.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonMethod, ReasonUnauthorized, ReasonCrossOrigin, ReasonInvalid, ReasonTooLarge,
+		ReasonOverload, ReasonRateLimit, ReasonJournal, ReasonPanic,
 	}
-	return nil
 }
-
-const (
-	errNotPositive = constError("must be at least 1")
-	errBelowBody   = constError("must not be less than limits.maxbodybytes")
-)
 
 type constError string
 
 func (e constError) Error() string { return string(e) }
 
-// Options are what a Handler is made of. All are needed.
+// Options are what a Handler is made of. All but Generic and OwnSensor are needed.
 type Options struct {
 	Journal  Journal
 	Enricher *Enricher
-	Guard    *auth.Guard
+	// Guard knows the senders' credentials; auth.Senders makes it.
+	Guard *auth.Guard
 	// OwnSensor takes the token of the sensor in the same program, which is trusted also
 	// where nobody has to authenticate; nil knows none.
 	OwnSensor *auth.Guard
 	Limits    Limits
-	Observer  Observer
+	// Generic are the adapters behind /ingest/generic/ by name; Config.Mappings makes them.
+	Generic  map[string]adapter.Decode
+	Observer Observer
 	// Metrics answers /metrics.
 	Metrics http.Handler
 	// NotReady returns the reasons why events cannot be taken now, none when they can.
@@ -115,8 +100,10 @@ type Options struct {
 // Handler answers ingest requests. Router gives it its paths.
 type Handler struct {
 	Options
-	bytes budget
-	slots chan struct{}
+	bytes    budget
+	slots    chan struct{}
+	rates    *rates
+	adapters map[string]adapter.Decode
 	// origins refuses what a browser sends on behalf of a foreign web page, which could
 	// otherwise forge events at a forwarder on its reader's machine.
 	origins *http.CrossOriginProtection
@@ -126,6 +113,7 @@ type Handler struct {
 func New(o Options) *Handler {
 	h := &Handler{
 		Options: o, slots: make(chan struct{}, o.Limits.MaxRequests), origins: http.NewCrossOriginProtection(),
+		rates: newRates(o.Limits.PerSender), adapters: adapters(o.Generic),
 	}
 	h.bytes.give(int64(o.Limits.MaxInFlightBytes))
 	return h
@@ -137,6 +125,7 @@ const (
 	textMethod   = "Please send with post http method"
 	textTooLarge = "Please send a smaller request body"
 	textOverload = "Too many requests at once, please try again later"
+	textRate     = "Too many events from this sender, please try again later"
 	textJournal  = "The event could not be stored, please try again later"
 	textOrigin   = "Requests from other web sites are refused"
 	textPanic    = "Internal error"
@@ -149,16 +138,12 @@ const (
 	retryJournal  = "5"
 )
 
-// post takes the events of a request.
-func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
-	h.accept(w, r, h.readEvents)
-}
+// reader gets the events of a request.
+type reader func(h *Handler, w http.ResponseWriter, r *http.Request) (batch []event.Event, bytes int, no *refusal)
 
-// test takes Falcosidekick's test event, whatever the request's body says.
-func (h *Handler) test(w http.ResponseWriter, r *http.Request) {
-	h.accept(w, r, func(http.ResponseWriter, *http.Request) ([]event.Event, *refusal) {
-		return []event.Event{TestEvent(time.Now())}, nil
-	})
+// readTest returns Falcosidekick's test event, whatever the request's body says.
+func readTest(*Handler, http.ResponseWriter, *http.Request) ([]event.Event, int, *refusal) {
+	return []event.Event{TestEvent(time.Now())}, 0, nil
 }
 
 // TestEvent returns the event that /test and the command "saker outputs test" send, as it
@@ -174,7 +159,8 @@ func TestEvent(now time.Time) event.Event {
 	}
 }
 
-func (h *Handler) accept(w http.ResponseWriter, r *http.Request, read func(http.ResponseWriter, *http.Request) ([]event.Event, *refusal)) {
+// accept takes the events that read gets of r.
+func (h *Handler) accept(w http.ResponseWriter, r *http.Request, read reader) {
 	start := time.Now()
 	if r.Method != http.MethodPost {
 		h.refuse(w, &refusal{why: ReasonMethod, status: http.StatusBadRequest, text: textMethod})
@@ -184,35 +170,39 @@ func (h *Handler) accept(w http.ResponseWriter, r *http.Request, read func(http.
 		h.refuse(w, &refusal{why: ReasonCrossOrigin, status: http.StatusForbidden, text: textOrigin, cause: err})
 		return
 	}
-	if !h.Guard.Allows(r) && !h.ownSensor(r) {
-		h.Observer.Rejected(ReasonUnauthorized)
+	from, ok := h.sender(r)
+	if !ok {
+		h.Observer.Rejected(ReasonUnauthorized, "")
 		auth.Deny(w)
 		return
 	}
-	batch, no := read(w, r)
+	batch, no := h.take(w, r, from, read)
+	if no != nil {
+		no.sender = from.name
+		h.refuse(w, no)
+		return
+	}
+	h.Observer.Accepted(batch, from.name, time.Since(start))
+	w.WriteHeader(http.StatusOK)
+}
+
+// take stores the events of a request whose sender is known.
+func (h *Handler) take(w http.ResponseWriter, r *http.Request, from sender, read reader) ([]event.Event, *refusal) {
+	rate := h.rates.of(from, r)
+	if wait := rate.wait(time.Now()); wait > 0 {
+		return nil, h.limited(rate, wait)
+	}
+	batch, size, no := read(h, w, r)
 	if no == nil {
-		batch, no = h.enrich(batch, h.trusts(r))
+		batch, no = h.enrich(batch, from.trusted)
+	}
+	if wait := rate.charge(time.Now(), len(batch), size); no == nil && wait > 0 {
+		no = h.limited(rate, wait)
 	}
 	if no == nil {
 		no = h.store(r.Context(), batch)
 	}
-	if no != nil {
-		h.refuse(w, no)
-		return
-	}
-	h.Observer.Accepted(batch, time.Since(start))
-	w.WriteHeader(http.StatusOK)
-}
-
-// trusts reports whether the sender of r has shown who it is: by a credential, which
-// Allows has checked, by the token of the sensor in the same program, or by a client
-// certificate.
-func (h *Handler) trusts(r *http.Request) bool {
-	return h.Guard.Enabled() || h.ownSensor(r) || r.TLS != nil && len(r.TLS.VerifiedChains) > 0
-}
-
-func (h *Handler) ownSensor(r *http.Request) bool {
-	return h.OwnSensor != nil && h.OwnSensor.Enabled() && h.OwnSensor.Allows(r)
+	return batch, no
 }
 
 func (h *Handler) enrich(batch []event.Event, keepUUID bool) ([]event.Event, *refusal) {
@@ -266,8 +256,9 @@ type refusal struct {
 	text, detail string
 	// retry is the value of Retry-After, if any.
 	retry string
-	// cause is for the log; it is not told to the sender.
-	cause error
+	// cause and sender are for the log; the cause is not told to the sender.
+	cause  error
+	sender string
 }
 
 func invalid(cause error, detail string) *refusal {
@@ -278,10 +269,15 @@ func overloaded() *refusal {
 	return &refusal{why: ReasonOverload, status: http.StatusServiceUnavailable, text: textOverload, retry: retryOverload}
 }
 
+func (h *Handler) limited(of *rate, wait time.Duration) *refusal {
+	of.tell(h.Log, time.Now())
+	return &refusal{why: ReasonRateLimit, status: http.StatusTooManyRequests, text: textRate, retry: seconds(wait)}
+}
+
 func (h *Handler) refuse(w http.ResponseWriter, no *refusal) {
-	h.Observer.Rejected(no.why)
+	h.Observer.Rejected(no.why, no.sender)
 	if no.cause != nil {
-		h.Log.Debug("a request was refused", "reason", string(no.why), "error", no.cause)
+		h.Log.Debug("a request was refused", "reason", string(no.why), "sender", no.sender, "error", no.cause)
 	}
 	if no.retry != "" {
 		w.Header().Set("Retry-After", no.retry)

@@ -61,13 +61,13 @@ type counts struct {
 	rejected map[Reason]int
 }
 
-func (c *counts) Accepted(batch []event.Event, _ time.Duration) {
+func (c *counts) Accepted(batch []event.Event, _ string, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.accepted += len(batch)
 }
 
-func (c *counts) Rejected(why Reason) {
+func (c *counts) Rejected(why Reason, _ string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rejected == nil {

@@ -4,17 +4,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
-
-	"github.com/go-chi/chi/v5"
 )
 
 // Paths are the paths that can be moved from the TLS server to a plain one with the
-// setting tlsserver.notlspaths. "/" stands for every path not named here.
+// setting tlsserver.notlspaths. "/" stands for every path not named here, those below
+// /ingest/ among them.
 var Paths = []string{"/", "/ping", "/healthz", "/readyz", "/test", "/metrics"}
 
 // Router returns the Handler on the paths for which serves is true. A path it doesn't
@@ -29,20 +29,43 @@ func (h *Handler) Router(serves func(path string) bool) http.Handler {
 		"/test":    http.HandlerFunc(h.test),
 		"/metrics": h.Guard.Require(h.Metrics),
 	}
-	r := chi.NewRouter()
-	r.Use(h.recoverPanics, cleanPath)
-	for _, p := range Paths {
-		if handler, ok := routes[p]; ok && serves(p) {
-			r.Handle(p, handler)
-		}
-	}
-	if serves("/") {
-		r.Handle("/*", http.HandlerFunc(h.post))
-		// chi knows the usual methods only; the others get their answer, too.
-		r.MethodNotAllowed(h.post)
-	}
-	return r
+	maps.DeleteFunc(routes, func(p string, _ http.Handler) bool { return !serves(p) })
+	return &router{Handler: h, routes: routes, takesEvents: serves("/")}
 }
+
+// router is a Handler on some paths. Almost all requests are for "/", so that a router
+// with patterns would cost more than it does.
+type router struct {
+	*Handler
+	routes      map[string]http.Handler
+	takesEvents bool
+}
+
+func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer rt.recoverPanic(w)
+	p := r.URL.Path
+	switch {
+	case p == "/" && rt.takesEvents:
+		rt.post(w, r)
+	case !isClean(p):
+		redirectClean(w, r)
+	case rt.routes[p] != nil:
+		rt.routes[p].ServeHTTP(w, r)
+	case !rt.takesEvents:
+		http.NotFound(w, r)
+	default:
+		if name, ok := strings.CutPrefix(p, adapterPath); ok {
+			rt.adapt(w, r, name)
+			return
+		}
+		rt.post(w, r)
+	}
+}
+
+// post takes the Falco events of a request.
+func (h *Handler) post(w http.ResponseWriter, r *http.Request) { h.accept(w, r, readEvents) }
+
+func (h *Handler) test(w http.ResponseWriter, r *http.Request) { h.accept(w, r, readTest) }
 
 // Everything is what a server without moved paths serves.
 func Everything(string) bool { return true }
@@ -86,39 +109,34 @@ func (h *Handler) readyz(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// recoverPanics turns a panic, which would be a mistake of ours, into a 500 and a log line.
-func (h *Handler) recoverPanics(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			cause := recover()
-			if cause == nil {
-				return
-			}
-			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(cause)
-			}
-			h.Log.Error("a request made ingest panic", "panic", cause, "stack", string(debug.Stack()))
-			h.refuse(w, &refusal{why: ReasonPanic, status: http.StatusInternalServerError, text: textPanic})
-		}()
-		next.ServeHTTP(w, r)
-	})
+// recoverPanic turns a panic, which would be a mistake of ours, into a 500 and a log line.
+func (h *Handler) recoverPanic(w http.ResponseWriter) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(cause)
+	}
+	h.Log.Error("a request made ingest panic", "panic", cause, "stack", string(debug.Stack()))
+	h.refuse(w, &refusal{why: ReasonPanic, status: http.StatusInternalServerError, text: textPanic})
 }
 
-// cleanPath redirects paths such as "//" to their clean form, as net/http's mux does, which
-// Falcosidekick uses.
-func cleanPath(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := r.URL.Path
-		clean := path.Clean("/" + p)
-		if strings.HasSuffix(p, "/") && clean != "/" {
-			clean += "/"
-		}
-		if p == clean || p == "" || p == "*" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		u := *r.URL
-		u.Path, u.RawPath = clean, ""
-		http.Redirect(w, r, u.RequestURI(), http.StatusTemporaryRedirect)
-	})
+// isClean reports whether p is in the form that net/http's mux, which Falcosidekick uses,
+// serves without a redirect.
+func isClean(p string) bool { return p == "" || p == "*" || p == cleaned(p) }
+
+func cleaned(p string) string {
+	clean := path.Clean("/" + p)
+	if strings.HasSuffix(p, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
+}
+
+// redirectClean redirects paths such as "//" to their clean form.
+func redirectClean(w http.ResponseWriter, r *http.Request) {
+	u := *r.URL
+	u.Path, u.RawPath = cleaned(r.URL.Path), ""
+	http.Redirect(w, r, u.RequestURI(), http.StatusTemporaryRedirect)
 }

@@ -13,6 +13,8 @@ const (
 	ErrTooLarge = constError("the event is too large for the journal")
 	// ErrClosed says that Close has been called.
 	ErrClosed = constError("the journal is closed")
+	// ErrNotFound says that there is no such dead letter.
+	ErrNotFound = constError("there is no such dead letter")
 	// ErrLocked says that another process has the journal open.
 	ErrLocked = constError("another process has the journal open")
 )
@@ -21,5 +23,5 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-// unavailable marks err as ErrUnavailable and keeps its text.
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+// Unavailable marks err as ErrUnavailable and keeps its text.
+func Unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }

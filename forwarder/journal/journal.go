@@ -1,197 +1,187 @@
-// Package journal is the forwarder's durable log of events.
+// Package journal is the contract of the forwarder's durable log of events: what ingest,
+// deliver and the api may ask of it, and the words they exchange.
 //
 // It stands between ingest and deliver: ingest appends, and answers its sender only once
 // the events are stored; every output reads through a Consumer of its own, a cursor that
 // survives restarts. An event is stored once, however many outputs there are.
 //
-//	ingest ── Append ──▶ EVENTS ──┬── Consumer "slack" ── Fetch ──▶ deliver ── Ack
+//	ingest ── Append ──▶ events ──┬── Consumer "slack" ── Fetch ──▶ deliver ── Ack
 //	                              ├── Consumer "elasticsearch" ── …
-//	                              └── Tail (the live page)
-//	deliver ── Bury ──▶ DEADLETTERS ── DeadLetters
+//	                              └── Tail (the page, replays)
+//	deliver ── Bury ──▶ dead letters ── DeadLetters
 //
-// The log is NATS JetStream with a server inside this process, which listens on nothing.
+// There are two journals: package embedded keeps the log on this machine's disk and has it
+// for itself, package cluster shares one on a NATS cluster with other forwarders.
 //
-//	j, err := journal.Open(ctx, filepath.Join(dataDir, "journal"), cfg, log)
-//	err = j.Append(ctx, events)                   // nil: stored
-//	c, err := j.Consumer(ctx, "slack", event.Warning)
-//	worker := deliver.New(deliver.Options{Source: c, …})
-//	…
-//	err = c.Close(ctx)                            // after the worker has returned
-//	err = j.Close(ctx)
-//
-// Invariants: Append returns nil only for events that survive the death of the process.
-// Every event a consumer's filter lets pass is delivered until it is acknowledged, or is
-// counted as lost because the limits of size and age removed it first (Lag). What cannot
-// be decoded becomes a dead letter and holds up nothing. Memory is bounded: 64 MiB of
-// events being appended, and a Fetch's own limits.
-//
-// A failing disk doesn't end the process. Append refuses with ErrFull or ErrUnavailable,
-// and the journal opens its storage again, with growing pauses of up to 30 seconds, until
-// it works.
+// Invariants of both: Append returns nil only for events that survive the death of the
+// process. Every event that a consumer's minimum lets pass is delivered until it is
+// acknowledged, or is counted as lost because the limits of size and age removed it first
+// (Lag). What cannot be decoded becomes a dead letter and holds up nothing. Memory is
+// bounded. A failing disk or network doesn't end the process: Append refuses with ErrFull
+// or ErrUnavailable, Ready says why, and the journal recovers by itself.
 package journal
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
-	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/semaphore"
-)
-
-const (
-	// apiTimeout bounds one question to the log, such as a consumer's state.
-	apiTimeout = 5 * time.Second
-	// maxMessage is the most bytes of one stored message: an event and, in a dead letter,
-	// what went wrong with it.
-	maxMessage = 4 << 20
+	"github.com/saker-security/saker/event"
 )
 
 // Journal is an open journal. Its methods may be called from several goroutines at once.
-type Journal struct {
-	cfg    Config
-	log    *slog.Logger
-	broker *broker
-	conn   *nats.Conn
-	js     jetstream.JetStream
+type Journal interface {
+	// Append stores events in their order, behind everything stored before. It returns nil
+	// only when all of them are stored, and takes at most 10 seconds. An event whose UUID
+	// was stored within the duplicate window counts as stored. An event without a UUID is
+	// never a duplicate. The journal keeps the events and their slices and shares them with
+	// its readers: they must not be changed afterwards, also after an error.
+	//
+	// After an error some of the events may be stored; the sender sends them all again and
+	// those are recognised by their UUIDs. The error is, as errors.Is tells, ErrFull or
+	// ErrUnavailable (try again later), ErrTooLarge (nothing has been stored), ErrClosed or
+	// ctx's own.
+	Append(ctx context.Context, events []event.Event) error
+	// AppendFor stores events for one output alone: its consumer delivers them as Replayed,
+	// whatever its minimum is; other consumers and Tails never see them. Call is a name for
+	// this call; repeated within the duplicate window with the same events it stores
+	// nothing twice. Limits and errors are Append's.
+	AppendFor(ctx context.Context, output, call string, events []event.Event) error
+	// Ready returns nil when an Append can be expected to succeed, and the reason when not.
+	Ready() error
 
-	inflight *semaphore.Weighted // bytes of events being appended
-	acks     ackRouter
-	appended [subjects]atomic.Uint64 // stored since Open, by subject
-	disk     diskGuard
+	// Consumer opens the cursor called name, which is the output's name, for events of the
+	// minimum priority and above and for test events. A name that is new starts with the
+	// events appended from now on; a known one goes on where it stopped, first of all with
+	// what was delivered but not acknowledged, and its minimum may differ from before. A
+	// name has 1 to 64 bytes. In one process a cursor may be open once at a time. Close it
+	// before the journal.
+	Consumer(ctx context.Context, name string, minimum event.Priority) (Consumer, error)
+	// Prune deletes the cursors of outputs that are not in keep and have not been opened
+	// for 7 days; until then an output that was taken out by mistake finds its place again.
+	// It returns the names of the deleted ones and of those that wait to be, sorted.
+	Prune(ctx context.Context, keep []string) (deleted, waiting []string, err error)
 
-	broken    chan error // a storage failure for the supervisor; holds one
-	fault     atomic.Pointer[error]
-	closing   chan struct{}
-	closeOnce sync.Once
-	closeErr  error
-	wait      sync.WaitGroup
+	// Tail starts to read, without a cursor in the journal. Close the Tail.
+	Tail(ctx context.Context, from From) (Tail, error)
+	// Recent returns the last n events, oldest first, or as many as there are.
+	Recent(ctx context.Context, n int) ([]Entry, error)
+	// Stats asks the journal for its figures.
+	Stats(ctx context.Context) (Stats, error)
+	// DeadLetters are those of all outputs.
+	DeadLetters() DeadLetters
+	// Bucket opens the durable records called name, which all forwarders of a journal
+	// share, and makes them if need be.
+	Bucket(ctx context.Context, name string) (Bucket, error)
+
+	// Close stops the journal. Appends under way fail with ErrClosed unless they are done
+	// in time. Everything stored is on disk when it returns nil; calling it again returns
+	// the same. It waits no longer than ctx.
+	Close(ctx context.Context) error
 }
 
-// Open opens the journal in dir and makes the folder if need be. Only one process can have
-// it open; a second one gets ErrLocked. What a crash left half-written at the end is cut
-// off. Close must be called.
-func Open(ctx context.Context, dir string, cfg Config, log *slog.Logger) (*Journal, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
-	}
-	if log == nil {
-		log = slog.Default()
-	}
-	b, err := startBroker(dir, cfg.Sync == SyncAlways, log)
-	if err != nil {
-		return nil, fmt.Errorf("open journal in %q: %w", dir, err)
-	}
-	j := &Journal{
-		cfg: cfg, log: log, broker: b,
-		inflight: semaphore.NewWeighted(maxInFlight),
-		disk:     diskGuard{dir: dir, reserve: int64(cfg.MinFree), log: log},
-		broken:   make(chan error, 1),
-		closing:  make(chan struct{}),
-	}
-	if err := j.connect(ctx); err != nil {
-		if j.conn != nil {
-			j.conn.Close()
-		}
-		return nil, errors.Join(fmt.Errorf("open journal in %q: %w", dir, err), b.close())
-	}
-	if err := j.disk.check(time.Now()); err != nil {
-		log.Warn("the journal's disk is nearly full: senders are asked to come back later", "error", err)
-	}
-	j.wait.Go(j.supervise)
-	return j, nil
+// AckWait is how long a shared journal waits for an acknowledgement before it delivers an
+// event again, here or to another forwarder. Delivery.InProgress starts that time anew.
+const AckWait = 30 * time.Second
+
+// Consumer is the durable cursor of one output. One goroutine at a time may call Fetch;
+// the other methods, and those of the deliveries, may be called at any time.
+type Consumer interface {
+	// Fetch returns the next events, in order: what there is now, or, when there is nothing,
+	// what comes first within wait. It returns at most limit (and never more than 1000)
+	// events and, beyond about 4 MiB, no more than maxBytes of them. No events and no error
+	// means that there were none; ctx's end is an error only when there are no events to
+	// return. What cannot be decoded is put among the dead letters and left out.
+	Fetch(ctx context.Context, limit, maxBytes int, wait time.Duration) ([]Delivery, error)
+	// Bury stores a dead letter of this output. It returns nil only once it is stored, so
+	// that the event can be acknowledged then; it waits at most 5 seconds. An event that
+	// the same output buried within the duplicate window is stored once.
+	Bury(ctx context.Context, d DeadLetter) error
+	// Lag says how far the output is behind.
+	Lag(ctx context.Context) (Lag, error)
+	// Close ends the cursor's use. Events fetched and not acknowledged are delivered again
+	// when it is opened the next time, first of all. It waits until the acknowledgements
+	// made before are stored.
+	Close(ctx context.Context) error
 }
 
-// connect opens the in-process connection and makes the streams what cfg says.
-func (j *Journal) connect(ctx context.Context) (err error) {
-	j.conn, err = nats.Connect("", nats.InProcessServer(j.broker), nats.Name("saker journal"),
-		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectJitter(0, 0),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			j.log.Warn("journal connection", "error", err)
-		}))
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	if j.js, err = jetstream.New(j.conn, jetstream.WithDefaultTimeout(apiTimeout)); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	if err := j.createStreams(ctx); err != nil {
-		return err
-	}
-	return j.acks.subscribe(j.conn, j.stored)
+// Delivery is an event handed to one output. The event is shared with other readers and
+// must not be changed.
+type Delivery struct {
+	Event event.Event
+	// Sequence is the event's place in the journal. It grows without being dense for one
+	// output, and is never used twice.
+	Sequence uint64
+	// Stored is when the event was appended.
+	Stored time.Time
+	// Attempt counts how often the event has been handed to this output, from 1. More than
+	// 1 means that the destination may have it already.
+	Attempt int
+	// Size is about how many bytes the event takes in the journal.
+	Size int
+	// Replayed says that somebody asked for this event to be sent to this output again, so
+	// that no route or silence holds it back.
+	Replayed bool
+	Receipt
 }
 
-func (j *Journal) createStreams(ctx context.Context) error {
-	for _, s := range []jetstream.StreamConfig{
-		{
-			Name: eventStream, Subjects: []string{allEvents}, Description: "Saker events",
-			MaxBytes: int64(j.cfg.MaxBytes), MaxAge: j.cfg.MaxAge, Duplicates: j.cfg.DuplicateWindow,
-		},
-		{
-			Name: deadStream, Subjects: []string{deadPrefix + ">"}, Description: "Saker events that no attempt could deliver",
-			MaxBytes: int64(j.cfg.DeadLetters.MaxBytes), MaxAge: j.cfg.DeadLetters.MaxAge, Duplicates: j.cfg.DuplicateWindow,
-		},
-	} {
-		s.Retention, s.Discard, s.Storage = jetstream.LimitsPolicy, jetstream.DiscardOld, jetstream.FileStorage
-		s.MaxMsgSize, s.MaxMsgs, s.MaxConsumers, s.Replicas = maxMessage, -1, -1, 1
-		s.AllowDirect = true
-		if _, err := j.js.CreateOrUpdateStream(ctx, s); err != nil {
-			return fmt.Errorf("set up stream %s: %w", s.Name, err)
-		}
-	}
-	return nil
+// Receipt is what the reader of a delivery says about it. Exactly one of Ack and Nak ends
+// it. Neither waits for the log: should the process die right after it, the event may be
+// delivered once more.
+type Receipt interface {
+	// Ack says that the event is dealt with and is not to be delivered again.
+	Ack() error
+	// InProgress says that it is being dealt with, and starts AckWait anew.
+	InProgress() error
+	// Nak gives it back, to be delivered again after delay.
+	Nak(delay time.Duration) error
 }
 
-// Ready returns nil when an Append can be expected to succeed, and the reason when not.
-func (j *Journal) Ready() error {
-	select {
-	case <-j.closing:
-		return ErrClosed
-	default:
-	}
-	if err := j.fault.Load(); err != nil {
-		return *err
-	}
-	return j.disk.check(time.Now())
+// Lag says how far an output is behind.
+type Lag struct {
+	// Pending is the number of events it has not acknowledged, those under way included.
+	Pending uint64
+	// InFlight is the number of events handed to it and not acknowledged.
+	InFlight int
+	// Oldest is when the oldest of the pending events was appended; zero without any.
+	Oldest time.Time
+	// Lost is the number of events that were gone before the output got them, removed by the
+	// journal's limits or lost with a damaged file, since the cursor was opened, those removed while it was closed included where
+	// the journal can tell. It never says too much.
+	Lost uint64
 }
 
-// Close stops the journal. Appends under way fail with ErrClosed unless they are done in
-// time. Everything stored is on disk when it returns nil; calling it again returns the
-// same. It waits no longer than ctx, and then leaves the server to end by itself.
-func (j *Journal) Close(ctx context.Context) error {
-	j.closeOnce.Do(func() {
-		close(j.closing)
-		done := make(chan error, 1)
-		go func() { done <- j.shutDown(ctx) }()
-		select {
-		case j.closeErr = <-done:
-		case <-ctx.Done():
-			j.closeErr = ctx.Err()
-		}
-		if j.closeErr != nil {
-			j.closeErr = fmt.Errorf("close journal: %w", j.closeErr)
-		}
-	})
-	return j.closeErr
+// Entry is an event with its place in the journal.
+type Entry struct {
+	// Sequence is the event's place: it grows, and is never used twice.
+	Sequence uint64
+	// Stored is when the event was appended.
+	Stored time.Time
+	Event  event.Event
+	// More is the number of events behind it at the moment it was read.
+	More uint64
 }
 
-// shutDown ends the parts, the server last, and gives the folder back.
-func (j *Journal) shutDown(ctx context.Context) error {
-	j.wait.Wait()
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	if err := j.conn.FlushWithContext(ctx); err != nil {
-		j.log.Debug("flush at close", "error", err)
-	}
-	j.conn.Close()
-	j.acks.failAll(ErrClosed)
-	return j.broker.close()
+// From says where a Tail starts. Of After, Since and Last the first that is set counts.
+type From struct {
+	// After, if not 0, is the sequence of the last event that the reader has. Should the
+	// journal not reach back so far, the Tail starts with the oldest event there is; a
+	// sequence that the journal hasn't given out yet counts as 0.
+	After uint64
+	// Since, if not zero, starts with the first event stored at that time or later.
+	Since time.Time
+	// Last is the number of past events to start with. They are fewer where a damaged disk
+	// has left gaps.
+	Last int
+}
+
+// Tail reads events as they are appended. A reader that is slower than the events come is
+// not waited for: it skips what the journal's limits remove. One goroutine may use a Tail.
+type Tail interface {
+	// Next returns the next event, waiting for it until ctx ends. Events that cannot be
+	// decoded are left out. Its error is ctx's own, ErrClosed or ErrUnavailable.
+	Next(ctx context.Context) (Entry, error)
+	// Close ends the Tail; it may be called while Next waits.
+	Close()
 }
 
 // Stats are figures of the whole journal.
@@ -207,44 +197,4 @@ type Stats struct {
 	DeadLetters map[string]uint64
 	// DeadLetterBytes is what they take on disk.
 	DeadLetterBytes uint64
-}
-
-// Stats asks the journal for its figures.
-func (j *Journal) Stats(ctx context.Context) (Stats, error) {
-	info, err := j.streamInfo(ctx, eventStream)
-	if err != nil {
-		return Stats{}, err
-	}
-	dead, err := j.streamInfo(ctx, deadStream, jetstream.WithSubjectFilter(deadPrefix+">"))
-	if err != nil {
-		return Stats{}, err
-	}
-	s := Stats{
-		Events: info.State.Msgs, Bytes: info.State.Bytes, First: info.State.FirstSeq, Last: info.State.LastSeq,
-		DeadLetters: make(map[string]uint64, len(dead.State.Subjects)), DeadLetterBytes: dead.State.Bytes,
-	}
-	if s.Events > 0 {
-		s.Oldest = info.State.FirstTime
-	}
-	for subject, n := range dead.State.Subjects {
-		s.DeadLetters[unescape(strings.TrimPrefix(subject, deadPrefix))] = n
-	}
-	return s, nil
-}
-
-func (j *Journal) streamInfo(ctx context.Context, name string, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	s, err := j.js.Stream(ctx, name)
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("ask for the state of stream %s: %w", name, err))
-	}
-	if len(opts) == 0 {
-		return s.CachedInfo(), nil
-	}
-	info, err := s.Info(ctx, opts...)
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("ask for the state of stream %s: %w", name, err))
-	}
-	return info, nil
 }

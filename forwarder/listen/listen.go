@@ -15,14 +15,15 @@ import (
 	"net"
 	"net/http"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 const (
 	// Timeout bounds reading a request, writing its answer and idling between two, as in
 	// Falcosidekick. A handler that streams moves its own deadlines.
 	Timeout = 60 * time.Second
+	// HeaderTimeout bounds reading a request's header. It is shorter, because a connection
+	// that does not get so far is of no use to anybody.
+	HeaderTimeout = 10 * time.Second
 	// maxHeaderBytes bounds a request's header.
 	maxHeaderBytes = 64 << 10
 )
@@ -36,7 +37,10 @@ type Options struct {
 	// MaxConnections bounds the open connections; more wait in the kernel's queue. 0 is no
 	// bound.
 	MaxConnections int
-	Log            *slog.Logger
+	// MaxPerAddress bounds the open connections from one address (for IPv6 its /64 network);
+	// more are closed at once. 0 is no bound.
+	MaxPerAddress int
+	Log           *slog.Logger
 }
 
 // Server is an open listener and what answers on it.
@@ -56,9 +60,7 @@ func Open(ctx context.Context, addr string, handler http.Handler, o Options) (*S
 	if err != nil {
 		return nil, fmt.Errorf("open the %s listener: %w", o.Name, err)
 	}
-	if o.MaxConnections > 0 {
-		listener = netutil.LimitListener(listener, o.MaxConnections)
-	}
+	listener = limit(listener, o.MaxConnections, o.MaxPerAddress, o.Log)
 	// Requests end with the server, not with the context that started it, so that they can
 	// finish during a graceful stop.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -66,7 +68,7 @@ func Open(ctx context.Context, addr string, handler http.Handler, o Options) (*S
 		name: o.Name, listener: listener, cancel: cancel, secure: o.TLS != nil,
 		http: &http.Server{
 			Handler:     handler,
-			ReadTimeout: Timeout, ReadHeaderTimeout: Timeout, WriteTimeout: Timeout, IdleTimeout: Timeout,
+			ReadTimeout: Timeout, ReadHeaderTimeout: HeaderTimeout, WriteTimeout: Timeout, IdleTimeout: Timeout,
 			MaxHeaderBytes: maxHeaderBytes,
 			TLSConfig:      o.TLS,
 			BaseContext:    func(net.Listener) context.Context { return base },

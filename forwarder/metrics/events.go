@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,12 +28,15 @@ func (m *Metrics) countEvent(e *event.Event) {
 // separator stands after each label's value in a key. Values never contain it.
 const separator = '\xff'
 
+// rawPriority is the place of the label priority_raw, which a key leaves out because it
+// follows from the priority before it.
+const rawPriority = 3
+
 // appendLabels appends the values of e's labels, each followed by the separator.
 func (m *Metrics) appendLabels(key []byte, e *event.Event) []byte {
 	key = appendLabel(key, cmp.Or(e.Hostname, "unknown"))
 	key = appendLabel(key, e.Rule)
 	key = append(strconv.AppendUint(key, uint64(e.Priority), 10), separator)
-	key = appendLabel(key, strings.ToLower(e.Priority.String()))
 	key = appendLabel(key, e.Source)
 	key = appendField(key, e, "k8s.ns.name")
 	key = appendField(key, e, "k8s.pod.name")
@@ -68,7 +72,7 @@ func (m *Metrics) addSeries(key string, p event.Priority) prometheus.Counter {
 		return m.events.WithLabelValues(m.otherLabels(p)...)
 	}
 	values := strings.Split(strings.TrimSuffix(key, string([]byte{separator})), string([]byte{separator}))
-	c := m.events.WithLabelValues(values...)
+	c := m.events.WithLabelValues(slices.Insert(values, rawPriority, strings.ToLower(p.String()))...)
 	m.series[key] = c
 	return c
 }
@@ -79,6 +83,6 @@ func (m *Metrics) otherLabels(p event.Priority) []string {
 	for i := range values {
 		values[i] = other
 	}
-	values[2], values[3] = strconv.Itoa(int(p)), strings.ToLower(p.String())
+	values[rawPriority-1], values[rawPriority] = strconv.Itoa(int(p)), strings.ToLower(p.String())
 	return values
 }

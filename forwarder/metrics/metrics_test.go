@@ -15,7 +15,6 @@ import (
 	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/forwarder/deliver"
 	"github.com/saker-security/saker/forwarder/ingest"
-	"github.com/saker-security/saker/forwarder/journal"
 )
 
 func newMetrics(o Options) *Metrics {
@@ -65,7 +64,7 @@ func TestEventsAreCountedUnderFalcosidekicksLabels(t *testing.T) {
 		event.Field{Name: "k8s.ns.name", Value: event.NumberValue("5")},
 		event.Field{Name: "k8s.pod.name", Value: event.Value{}},
 	)
-	m.Accepted([]event.Event{full, full, odd}, time.Millisecond)
+	m.Accepted([]event.Event{full, full, odd}, "", time.Millisecond)
 	expect(t, scrape(t, m),
 		`falcosecurity_falcosidekick_falco_events_total{cluster="prod",hostname="node-1",k8s_ns_name="ns1",k8s_pod_name="pod1",priority="2",priority_raw="informational",proc_name="cat",proc_pid="",rule="r",source="syscall"} 2`,
 		`falcosecurity_falcosidekick_falco_events_total{cluster="",hostname="unknown",k8s_ns_name="",k8s_pod_name="",priority="2",priority_raw="informational",proc_name="",proc_pid="",rule="r",source="syscall"} 1`,
@@ -76,12 +75,13 @@ func TestEventsAreCountedUnderFalcosidekicksLabels(t *testing.T) {
 
 func TestRefusedRequestsCountButMakeNoSeriesOfTheirContent(t *testing.T) {
 	m := newMetrics(Options{})
-	m.Rejected(ingest.ReasonInvalid)
+	m.Rejected(ingest.ReasonInvalid, "")
 	text := scrape(t, m)
 	expect(t, text,
 		`falcosecurity_falcosidekick_inputs_total{source="requests",status="rejected"} 1`,
 		`falcosecurity_falcosidekick_inputs_total{source="requests",status="accepted"} 0`,
 		`saker_ingest_rejected_total{reason="invalid"} 1`,
+		`saker_ingest_rejected_total{reason="journal"} 0`,
 	)
 	if strings.Contains(text, "falco_events_total{") {
 		t.Error("a refused event was counted")
@@ -93,11 +93,11 @@ func TestSeriesBeyondTheLimitAreCountedTogether(t *testing.T) {
 	for i := range MaxSeries + 25 {
 		e := alert()
 		e.Hostname = fmt.Sprintf("host-%d", i)
-		m.Accepted([]event.Event{e}, 0)
+		m.Accepted([]event.Event{e}, "", 0)
 	}
 	again := alert()
 	again.Hostname = "host-7"
-	m.Accepted([]event.Event{again}, 0)
+	m.Accepted([]event.Event{again}, "", 0)
 	text := scrape(t, m)
 	if n := strings.Count(text, "falco_events_total{"); n != MaxSeries+1 {
 		t.Errorf("there are %d series", n)
@@ -113,7 +113,7 @@ func TestLabelValuesAreBoundedAndValid(t *testing.T) {
 	e := alert()
 	e.Rule = "x" + strings.Repeat("é", 300)
 	e.Hostname = "a\xffb"
-	m.Accepted([]event.Event{e}, 0)
+	m.Accepted([]event.Event{e}, "", 0)
 	rule := regexp.MustCompile(`rule="([^"]*)"`).FindStringSubmatch(scrape(t, m))[1]
 	if len(rule) != 255 || !utf8.ValidString(rule) {
 		t.Errorf("the label has %d bytes", len(rule))
@@ -155,45 +155,11 @@ func TestAttemptsCountEventsAsFalcosidekickDoes(t *testing.T) {
 	)
 }
 
-func TestTheStatusIsPartOfTheMetrics(t *testing.T) {
-	m := newMetrics(Options{Version: "v9"})
-	m.Watch(func() Status {
-		return Status{
-			Ready:   true,
-			Journal: journal.Stats{Events: 5, Bytes: 600, DeadLetters: map[string]uint64{"slack": 2}, DeadLetterBytes: 70},
-			Outputs: []OutputStatus{{
-				Name: "slack", Kind: "slack",
-				State: deliver.State{Healthy: true, Delivered: 3, Retries: 4, DeadLetters: 2, Redelivered: 1, InFlight: 1},
-				Lag:   journal.Lag{Pending: 9, Lost: 8},
-			}},
-		}
-	})
-	expect(t, scrape(t, m),
-		`saker_journal_ready 1`, `saker_journal_events 5`, `saker_journal_bytes 600`, `saker_journal_dead_letter_bytes 70`,
-		`saker_journal_dead_letters{output="slack"} 2`,
-		`saker_output_pending_events{output="slack"} 9`, `saker_output_oldest_event_age_seconds{output="slack"} 0`,
-		`saker_output_in_flight_events{output="slack"} 1`, `saker_output_healthy{output="slack"} 1`,
-		`saker_output_delivered_events_total{output="slack"} 3`, `saker_output_retried_events_total{output="slack"} 4`,
-		`saker_output_redelivered_events_total{output="slack"} 1`, `saker_output_dead_letters_total{output="slack"} 2`,
-		`saker_output_lost_events_total{output="slack"} 8`,
-	)
-}
-
-func TestTheAgeOfTheOldestEventNeverGoesBelowZero(t *testing.T) {
-	now := time.Now()
-	if got := age(now, now.Add(time.Minute)); got != 0 {
-		t.Errorf("got %v", got)
-	}
-	if got := age(now, now.Add(-time.Minute)); got != 60 {
-		t.Errorf("got %v", got)
-	}
-}
-
 func BenchmarkAccepted(b *testing.B) {
 	m := newMetrics(Options{})
 	batch := []event.Event{alert(event.Field{Name: "k8s.ns.name", Value: event.StringValue("ns1")})}
 	b.ReportAllocs()
 	for b.Loop() {
-		m.Accepted(batch, time.Millisecond)
+		m.Accepted(batch, "", time.Millisecond)
 	}
 }

@@ -2,30 +2,12 @@ package metrics
 
 import (
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saker-security/saker/forwarder/deliver"
-	"github.com/saker-security/saker/forwarder/journal"
 	"github.com/saker-security/saker/outputs"
 )
-
-// Status is what is known of the journal and its readers at one moment.
-type Status struct {
-	// Ready tells whether the journal takes events.
-	Ready   bool
-	Journal journal.Stats
-	Outputs []OutputStatus
-}
-
-// OutputStatus is how one output is doing and how far it is behind.
-type OutputStatus struct {
-	// Name is the instance's name, Kind what it is one of.
-	Name, Kind string
-	State      deliver.State
-	Lag        journal.Lag
-}
 
 // Attempted implements deliver.Observer.
 func (m *Metrics) Attempted(a deliver.Attempt) {
@@ -41,92 +23,63 @@ func (m *Metrics) Attempted(a deliver.Attempt) {
 	}
 }
 
-// Watch makes the figures of status part of the metrics. Status is called at every scrape
-// and must not take long.
-func (m *Metrics) Watch(status func() Status) {
-	m.registry.MustRegister(statusCollector(status))
+// outputDescs describe how each output is doing.
+var outputDescs = struct {
+	info, pending, oldest, inFlight, heldBack, healthy, held, breaker, limit, lastSuccess,
+	delivered, retried, redelivered, replayed, deadLetters, lost,
+	filtered, silenced, suppressed, summaries, matchFailures *prometheus.Desc
+}{
+	info:        describe("saker_output_info", "Always 1; the label kind says what the output is one of.", "output", "kind"),
+	pending:     describe("saker_output_pending_events", "Events that the output has not yet got.", "output"),
+	oldest:      describe("saker_output_oldest_event_age_seconds", "Age of the oldest event that the output has not yet got; 0 without any.", "output"),
+	inFlight:    describe("saker_output_in_flight_events", "Events in hand: waiting in the output's queue or grouping, being sent, or about to be sent again.", "output"),
+	heldBack:    describe("saker_output_grouped_events", "Events in hand that wait to be grouped or for the rate limit.", "output"),
+	healthy:     describe("saker_output_healthy", "Whether the last attempt worked.", "output"),
+	held:        describe("saker_output_held", "Whether the destination refuses all events until somebody mends it or its configuration, as with a wrong token.", "output"),
+	breaker:     describe("saker_output_breaker_state", "1 for the state that the circuit breaker is in: closed, open, probing; 0 for the others.", "output", "state"),
+	limit:       describe("saker_output_concurrency_limit", "Attempts that may run at once now; it adapts to what the destination takes.", "output"),
+	lastSuccess: describe("saker_output_last_success_timestamp_seconds", "When the destination last accepted an event.", "output"),
+
+	delivered:   describe("saker_output_delivered_events_total", "Events accepted by the destination.", "output"),
+	retried:     describe("saker_output_retried_events_total", "Events sent again after a failed attempt.", "output"),
+	redelivered: describe("saker_output_redelivered_events_total", "Events that the destination may have got before, because a process died.", "output"),
+	replayed:    describe("saker_output_replayed_events_total", "Events that somebody asked to be sent to this output again.", "output"),
+	deadLetters: describe("saker_output_dead_letters_total", "Events given up, which are now dead letters.", "output"),
+	lost:        describe("saker_output_lost_events_total", "Events that were gone before the output got them: removed by the journal's limits, or lost with a damaged file.", "output"),
+
+	filtered:      describe("saker_output_filtered_events_total", "Events that minimumpriority or match held back, but for those that the journal had not even handed over.", "output"),
+	silenced:      describe("saker_output_silenced_events_total", "Events that a silence held back.", "output"),
+	suppressed:    describe("saker_output_suppressed_events_total", "Events without a message of their own, because of grouping, de-duplication or the rate limit.", "output"),
+	summaries:     describe("saker_output_summaries_total", "Messages that stood for several events: groups, repetitions and digests.", "output"),
+	matchFailures: describe("saker_output_match_failures_total", "Events for which match could not be evaluated, which were therefore delivered.", "output"),
 }
 
-// statusCollector turns a Status into metrics.
-type statusCollector func() Status
-
-func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
-}
-
-var (
-	journalReady  = describe("saker_journal_ready", "Whether the journal takes events.")
-	journalEvents = describe("saker_journal_events", "Events in the journal, delivered or not.")
-	journalBytes  = describe("saker_journal_bytes", "Bytes of the events in the journal.")
-	deadBytes     = describe("saker_journal_dead_letter_bytes", "Bytes of the dead letters in the journal.")
-	deadStored    = describe("saker_journal_dead_letters", "Dead letters in the journal.", "output")
-
-	pending     = describe("saker_output_pending_events", "Events that the output has not yet got.", "output")
-	oldest      = describe("saker_output_oldest_event_age_seconds", "Age of the oldest event that the output has not yet got.", "output")
-	inFlight    = describe("saker_output_in_flight_events", "Events being sent.", "output")
-	healthy     = describe("saker_output_healthy", "Whether the last attempt worked.", "output")
-	lastSuccess = describe("saker_output_last_success_timestamp_seconds", "When the destination last accepted an event.", "output")
-	delivered   = describe("saker_output_delivered_events_total", "Events accepted by the destination.", "output")
-	retried     = describe("saker_output_retried_events_total", "Events sent again after a failed attempt.", "output")
-	redelivered = describe("saker_output_redelivered_events_total", "Events that the destination may have got before, because a process died.", "output")
-	deadLetters = describe("saker_output_dead_letters_total", "Events given up.", "output")
-	lost        = describe("saker_output_lost_events_total", "Events that the journal's limits removed before the output got them.", "output")
-)
-
-// Describe implements prometheus.Collector.
-func (statusCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		journalReady, journalEvents, journalBytes, deadBytes, deadStored,
-		pending, oldest, inFlight, healthy, lastSuccess, delivered, retried, redelivered, deadLetters, lost,
-	} {
-		to <- d
+// collectOutput reports how o is doing.
+func (c collection) collectOutput(o *OutputStatus) {
+	d, s, name := &outputDescs, &o.State, o.Name
+	c.gauge(d.info, 1, name, o.Kind)
+	c.gauge(d.pending, float64(o.Lag.Pending), name)
+	c.gauge(d.oldest, age(c.now, o.Lag.Oldest), name)
+	c.gauge(d.inFlight, float64(s.InFlight), name)
+	c.gauge(d.heldBack, float64(s.HeldBack), name)
+	c.gauge(d.healthy, truth(s.Healthy), name)
+	c.gauge(d.held, truth(s.Held), name)
+	for _, state := range []deliver.BreakerState{deliver.BreakerClosed, deliver.BreakerOpen, deliver.BreakerProbing} {
+		c.gauge(d.breaker, truth(s.Breaker == state), name, string(state))
 	}
-}
-
-// Collect implements prometheus.Collector.
-func (c statusCollector) Collect(to chan<- prometheus.Metric) {
-	s := c()
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	c.gauge(d.limit, float64(s.Limit), name)
+	if !s.LastSuccess.IsZero() {
+		c.gauge(d.lastSuccess, timestamp(s.LastSuccess), name)
 	}
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge(journalReady, truth(s.Ready))
-	gauge(journalEvents, float64(s.Journal.Events))
-	gauge(journalBytes, float64(s.Journal.Bytes))
-	gauge(deadBytes, float64(s.Journal.DeadLetterBytes))
-	for output, n := range s.Journal.DeadLetters {
-		gauge(deadStored, float64(n), output)
-	}
-	now := time.Now()
-	for _, o := range s.Outputs {
-		gauge(pending, float64(o.Lag.Pending), o.Name)
-		gauge(oldest, age(now, o.Lag.Oldest), o.Name)
-		gauge(inFlight, float64(o.State.InFlight), o.Name)
-		gauge(healthy, truth(o.State.Healthy), o.Name)
-		if !o.State.LastSuccess.IsZero() {
-			gauge(lastSuccess, float64(o.State.LastSuccess.UnixMilli())/1000, o.Name)
-		}
-		count(delivered, o.State.Delivered, o.Name)
-		count(retried, o.State.Retries, o.Name)
-		count(redelivered, o.State.Redelivered, o.Name)
-		count(deadLetters, o.State.DeadLetters, o.Name)
-		count(lost, o.Lag.Lost, o.Name)
-	}
-}
-
-func truth(b bool) float64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// age returns the seconds since t, 0 if there is no t.
-func age(now, t time.Time) float64 {
-	if t.IsZero() {
-		return 0
-	}
-	return max(now.Sub(t).Seconds(), 0)
+	c.count(d.delivered, s.Delivered, name)
+	c.count(d.retried, s.Retries, name)
+	c.count(d.redelivered, s.Redelivered, name)
+	c.count(d.replayed, s.Replayed, name)
+	c.count(d.deadLetters, s.DeadLetters, name)
+	c.count(d.lost, o.Lag.Lost, name)
+	c.count(d.filtered, s.Filtered, name)
+	c.count(d.silenced, s.Silenced, name)
+	c.count(d.suppressed, s.Suppressed, name)
+	c.count(d.summaries, s.Summaries, name)
+	c.count(d.matchFailures, o.MatchFailures, name)
 }

@@ -260,7 +260,11 @@ async function refreshOutputs() {
   setTimeout(refreshOutputs, document.hidden ? 15000 : 3000);
 }
 
-const stateWords = { ok: "delivering", failing: "failing", idle: "nothing sent yet" };
+const stateWords = {
+  ok: "delivering", failing: "failing", held: "refuses everything until its settings are mended",
+  open: "failing, asked only now and then", idle: "nothing sent yet",
+};
+const redStates = ["failing", "held", "open"];
 
 function showOutputs(outputs) {
   $("outputs").hidden = outputs.length === 0;
@@ -275,7 +279,7 @@ function showOutputs(outputs) {
     if (o.lost > 0) numbers.push(o.lost + " lost");
     li.append(dot, element("strong", "", o.name), element("span", "visually-hidden", stateWords[o.state] ?? o.state),
       element("span", "numbers", numbers.join(" · ")));
-    if (o.state === "failing" && o.lastError) {
+    if (redStates.includes(o.state) && o.lastError) {
       const error = element("span", "error", o.lastError);
       error.title = o.lastError;
       li.append(error);
