@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X github.com/saker-security/saker/cmd/internal/version.Versio
 LINT     := $(GO) tool -modfile=tools.mod
 
 # What the build of the eBPF objects and the tests need beyond Go, as Debian names it.
-PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman runc prometheus-alertmanager busybox-static iproute2
+PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman runc prometheus prometheus-alertmanager busybox-static iproute2 e2fsprogs
 
 .DEFAULT_GOAL := help
 
@@ -37,8 +37,9 @@ e2e: deps ## the whole product: real kernel, real servers, real containers, kill
 	SAKER_TEST_REQUIRE=1 SAKER_E2E=1 $(GO) test -count=1 -timeout 20m -v ./e2e/...
 
 .PHONY: bench
-bench: ## benchmarks, beside the code they measure
+bench: build ## benchmarks, and the forwarder from outside; PEER=path measures a Falcosidekick beside it
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./e2e/bench -saker $(BIN)/saker $(if $(PEER),-peer $(PEER))
 
 .PHONY: gen
 gen: need-go ## regenerate eBPF objects, documentation, schema and examples

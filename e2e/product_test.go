@@ -31,6 +31,10 @@ const patience = 60 * time.Second
 var programs map[string]string
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(nodeVariable); text != "" {
+		runNode(text)
+		return
+	}
 	if os.Getenv("SAKER_E2E") == "" {
 		fmt.Println("whole-product tests run with: make e2e")
 		os.Exit(0)
