@@ -102,8 +102,8 @@ type Worker struct {
 	queue queue
 	gate  gate
 	held  held
-	lanes int // in use
-	idle  []*lane
+	lanes int     // in use
+	idle  []*lane // not in use, without a goroutine
 }
 
 // New makes a worker. It touches neither the journal nor the network.
@@ -188,6 +188,7 @@ type run struct {
 
 	// Under mu, too.
 	stopped  bool      // no lane is begun any more
+	parked   []*lane   // not in use, with a goroutine
 	starving bool      // the loop waits for room
 	rings    time.Time // when the timer does
 }

@@ -5,18 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/saker-security/saker/event"
 	"github.com/saker-security/saker/outputs"
 )
 
-// lane delivers one batch after the other. It lives while there are any.
+// maxParked is how many lanes without a batch keep their goroutine, because making a new one
+// for each of a trickle of events costs more than the rest of our part in sending it.
+const maxParked = 8
+
+// lane delivers one batch after the other, in a goroutine of its own.
 type lane struct {
 	*run
 	units  []unit
 	events []event.Event
 	turn   chan struct{} // told when the gate has let it in
+	begin  chan struct{} // told when a parked lane has been given units
 	watch  stopwatch
 }
 
@@ -30,6 +36,13 @@ func (r *run) dispatch(now time.Time) {
 	}
 	for !r.stopped && r.lanes < r.slots && r.queue.ready(now) && r.gate.enter(now) {
 		r.lanes++
+		if n := len(r.parked); n > 0 {
+			l := r.parked[n-1]
+			r.parked = r.parked[:n-1]
+			l.units = r.queue.take(l.units[:0])
+			l.begin <- struct{}{}
+			continue
+		}
 		l := r.newLane()
 		l.units = r.queue.take(l.units[:0])
 		r.sending.Go(l.work)
@@ -101,20 +114,44 @@ func (r *run) newLane() *lane {
 		return l
 	}
 	return &lane{
-		run: r, turn: make(chan struct{}, 1),
+		run: r, turn: make(chan struct{}, 1), begin: make(chan struct{}, 1),
 		watch: stopwatch{parent: r.attempts, limit: r.settings.Timeout},
 	}
 }
 
-// work delivers the lane's batch, and then what waits in the queue, as long as the gate
-// lets it go on.
+// work delivers the lane's batch, then what waits in the queue, as long as the gate lets it
+// go on, and then what it is given while it is parked.
 func (l *lane) work() {
-	for l.deliver(l.units) && l.next() {
+	for l.deliver(l.units) {
+		more, parked := l.next()
+		if !more && (!parked || !l.wait()) {
+			return
+		}
 	}
 }
 
-// next takes the next batch; false when there is none and the lane is no longer in use.
-func (l *lane) next() bool {
+// wait waits for units while the lane is parked; false when it is to end.
+func (l *lane) wait() bool {
+	select {
+	case <-l.begin:
+		return true
+	case <-l.stop.Done():
+	}
+	l.mu.Lock()
+	i := slices.Index(l.parked, l)
+	if i >= 0 {
+		l.parked = slices.Delete(l.parked, i, i+1)
+	}
+	l.mu.Unlock()
+	if i < 0 {
+		<-l.begin // it was given units just before
+	}
+	return i < 0
+}
+
+// next takes the next batch. Without one the lane is no longer in use, and parked or given
+// up.
+func (l *lane) next() (more, parked bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,17 +160,22 @@ func (l *lane) next() bool {
 	if !l.stopped && len(l.gate.waiting) == 0 && l.queue.ready(now) && l.gate.enter(now) {
 		l.units = l.queue.take(l.units[:0])
 		l.dispatch(now)
-		return true
+		return true, false
 	}
-	l.retire(now)
-	return false
+	return false, l.retire(now)
 }
 
-// retire ends the use of the lane. The caller holds mu.
-func (l *lane) retire(now time.Time) {
+// retire ends the use of the lane and reports whether it is parked. The caller holds mu.
+func (l *lane) retire(now time.Time) (parked bool) {
 	l.lanes--
-	l.idle = append(l.idle, l)
+	parked = !l.stopped && len(l.parked) < maxParked
+	if parked {
+		l.parked = append(l.parked, l)
+	} else {
+		l.idle = append(l.idle, l)
+	}
 	l.dispatch(now)
+	return parked
 }
 
 // deliver deals with units: when it returns, each of them is acknowledged or given back. It

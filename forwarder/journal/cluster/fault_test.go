@@ -354,6 +354,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestManyForwardersMayStartAtOnce(t *testing.T) {
 	url, prefix := cluster(t).urls(), newPrefix()
+	openJournal(t, newPrefix(), three) // returns once the cluster works
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -366,10 +367,12 @@ func TestManyForwardersMayStartAtOnce(t *testing.T) {
 			for range 3 {
 				name := uuid.NewString()[:1] // often the same
 				c, err := j.consumer(t.Context(), name, event.None)
-				if err == nil && c.attached {
-					err = c.Close(t.Context())
-				}
 				if err != nil {
+					t.Error(err)
+					continue
+				}
+				// On a busy machine three servers may be too slow to take the last word of all.
+				if err := c.Close(t.Context()); err != nil && !errors.Is(err, journal.ErrUnavailable) {
 					t.Error(err)
 				}
 			}
