@@ -153,7 +153,7 @@ func alert(n int) string {
 
 func TestAnEventReachesEveryOutputAndThePage(t *testing.T) {
 	first, second := newReceiver(t), newReceiver(t)
-	f := start(t, t.TempDir(), fmt.Sprintf("customfields: {cluster: prod}\nwebhook: {address: %q}\n"+
+	f := start(t, t.TempDir(), fmt.Sprintf("customfields: {cluster: prod}\nwebhook: {address: %q, maxconcurrentrequests: 1}\n"+
 		"outputs: {second: {type: webhook, address: %q, minimumpriority: error}}", first.URL, second.URL))
 	c := client(t, nil)
 	if status, text := send(t, c, "POST", "http://"+f.Ingest.String()+"/", alert(1)); status != 200 {
