@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"strings"
@@ -120,13 +121,11 @@ func (l *loader) fillFromFile(s *slot, g *given) (found bool) {
 
 // fillStructs reads a list of sections, each of which becomes a section of its own.
 func (l *loader) fillStructs(s *slot) {
-	for _, layer := range []layer{layerEnvironment, layerFlag} {
-		if g := s.values[layer]; g != nil {
-			s.bad = true
-			l.problem(g.at, s.path, "can be set only in the configuration file")
-		}
+	if g := s.values[layerEnvironment]; g != nil {
+		s.bad = true
+		l.problem(g.at, s.path, "can be set only in the configuration file")
 	}
-	g := s.values[layerFile]
+	g := cmp.Or(s.values[layerFlag], s.values[layerFile])
 	if g == nil || isNull(g.value) {
 		return
 	}

@@ -27,6 +27,10 @@ type Source struct {
 	// Known are keys that another program knows and whose files are accepted: one of them
 	// that no section has is a warning and not a mistake.
 	Known []string
+	// Include is the key at the top level that names further files and folders of them,
+	// "" for none. Each is joined with those before it, key by key: lists grow and all else
+	// is replaced, or as the entry's strategy (append, override, add-only) says.
+	Include string
 }
 
 // Section is a part of the configuration and the structs it fills.
@@ -88,6 +92,10 @@ func Load(src Source, sections ...Section) (*Loaded, error) {
 	if err != nil {
 		return &l.Loaded, Problems{fileProblem(l.src.File, err)}
 	}
+	if l.src.Include != "" {
+		root = l.include(root)
+	}
+	root = l.setElements(root)
 	if err := l.declare(root, sections); err != nil {
 		return nil, err
 	}
@@ -131,6 +139,8 @@ type loader struct {
 	known, knownHeaders map[string]bool
 	instances           []string // their paths
 	suggestions         int
+	// places are those of nodes that do not come from Source.File.
+	places map[*yaml.Node]origin
 }
 
 func newLoader(src Source) *loader {
@@ -138,6 +148,7 @@ func newLoader(src Source) *loader {
 		src: src, env: map[string]string{},
 		byPath: map[string]*slot{}, twins: map[string]*slot{}, headers: map[string]*origin{},
 		unread: map[string]bool{}, known: map[string]bool{}, knownHeaders: map[string]bool{},
+		places: map[*yaml.Node]origin{},
 	}
 	if src.Text != nil && src.File == "" {
 		l.src.File = "config.yaml"
@@ -221,6 +232,8 @@ func (l *loader) visit(path, section string, e entry) {
 	value := resolve(e.value)
 	header, isHeader := l.headers[path]
 	switch slot, twin := l.byPath[path], l.twins[path]; {
+	case slot != nil && slot.field.Secret && at.layer == layerFlag:
+		l.problem(at, path, onCommandLine(path))
 	case slot != nil:
 		l.give(slot, &slot.values, given{at, value})
 	case twin != nil:
@@ -345,9 +358,17 @@ func (l *loader) readFlags() {
 		case !found:
 			at.name = fmt.Sprintf("flag %d", i+1)
 			l.problem(at, "", "must have the form key=value")
+		case isElement(key), l.src.Include != "" && path == l.src.Include: // see setElements and include
 		case slot != nil && slot.field.Secret:
-			// Every user of the machine can read a command line.
-			l.problem(at, path, "is a secret and must not stand on a command line: set it in the file, in the environment or with "+path+fileSuffix)
+			l.problem(at, path, onCommandLine(path))
+		case slot != nil && slot.field.kind == kindStructs:
+			n, err := flagNode(value)
+			if err != nil {
+				l.problem(at, path, err.Error())
+				continue
+			}
+			l.mark(n, func(*yaml.Node) origin { return at })
+			l.give(slot, &slot.values, given{at, n})
 		case slot != nil:
 			l.give(slot, &slot.values, given{at, textNode(value)})
 		case twin != nil:
@@ -361,6 +382,12 @@ func (l *loader) readFlags() {
 	}
 }
 
+// onCommandLine says why a secret is refused: every user of the machine can read a command
+// line.
+func onCommandLine(path string) string {
+	return "is a secret and must not stand on a command line: set it in the file, in the environment or with " + path + fileSuffix
+}
+
 // underUnread reports whether a key belongs to a section whose keys cannot be known.
 func (l *loader) underUnread(path string) bool {
 	for parent := range parents(path) {
@@ -371,8 +398,11 @@ func (l *loader) underUnread(path string) bool {
 	return false
 }
 
-// place is the origin of a node in the file.
+// place is the origin of a node.
 func (l *loader) place(n *yaml.Node) origin {
+	if at, ok := l.places[n]; ok {
+		return at
+	}
 	return origin{layer: layerFile, name: l.src.File, line: n.Line, column: n.Column}
 }
 
