@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X github.com/saker-security/saker/cmd/internal/version.Versio
 LINT     := $(GO) tool -modfile=tools.mod
 
 # What the build of the eBPF objects and the tests need beyond Go, as Debian names it.
-PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman runc prometheus prometheus-alertmanager busybox-static iproute2 e2fsprogs
+PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman containerd runc prometheus prometheus-alertmanager busybox-static iproute2 e2fsprogs git curl wget python3 openssh-client dpkg-dev systemd
 
 .DEFAULT_GOAL := help
 
@@ -28,6 +28,12 @@ build: need-go ## build bin/saker and bin/saker-sensor
 install: build ## put the programs into PREFIX/bin, /usr/local/bin by default
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(BIN)/saker $(BIN)/saker-sensor
 
+.PHONY: package
+package: build ## build the deb and rpm packages of the sensor into dist/
+	mkdir -p dist
+	for p in deb rpm; do \
+	  VERSION=$(if $(filter v%,$(VERSION)),$(VERSION),0.0.0-$(VERSION)) GOARCH=$$($(GO) env GOARCH) $(LINT) nfpm package -f cmd/saker-sensor/packaging/nfpm.yaml -p $$p -t dist/ || exit 1; done
+
 .PHONY: test
 test: deps gen-check lint vuln ## everything that CI runs but the slow tail
 	SAKER_TEST_REQUIRE=1 $(GO) test -race -timeout 12m ./...
@@ -37,8 +43,10 @@ e2e: deps ## the whole product: real kernel, real servers, real containers, kill
 	SAKER_TEST_REQUIRE=1 SAKER_E2E=1 $(GO) test -count=1 -timeout 20m -v ./e2e/...
 
 .PHONY: bench
-bench: build ## benchmarks, and the forwarder from outside; PEER=path measures a Falcosidekick beside it
+bench: build ## benchmarks, and sensor and forwarder from outside; PEER=path measures a Falcosidekick beside it
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) run ./e2e/sensorbench -sensor $(BIN)/saker-sensor
+	$(if $(SAKER_UPSTREAM_RULES),$(GO) run ./e2e/sensorbench -sensor $(BIN)/saker-sensor -rules $(SAKER_UPSTREAM_RULES)/falco_rules.yaml)
 	$(GO) run ./e2e/bench -saker $(BIN)/saker $(if $(PEER),-peer $(PEER))
 
 .PHONY: gen
@@ -91,4 +99,4 @@ need-go:
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) dist

@@ -2,6 +2,8 @@ package forwarder
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -65,22 +67,34 @@ type front struct {
 	config   Config
 	enricher *ingest.Enricher
 	mappings map[string]adapter.Decode
+	audit    ingest.AuditJudge
 }
 
-func newFront(c Config) (front, error) {
-	enricher, err := ingest.NewEnricher(c.Enrichment)
-	if err != nil {
+func newFront(c Config, audit func(rulesFiles []string) (ingest.AuditJudge, error)) (front, error) {
+	x := front{config: c}
+	var err error
+	if x.enricher, err = ingest.NewEnricher(c.Enrichment); err != nil {
 		return front{}, err
 	}
-	mappings, err := c.Ingest.Mappings()
-	return front{c, enricher, mappings}, err
+	if x.mappings, err = c.Ingest.Mappings(); err != nil {
+		return front{}, err
+	}
+	if c.Ingest.K8sAudit.Enabled {
+		if audit == nil {
+			return front{}, errors.New("ingest.k8saudit.enabled: this program has no rules")
+		}
+		if x.audit, err = audit(c.Ingest.K8sAudit.RulesFiles); err != nil {
+			return front{}, fmt.Errorf("ingest.k8saudit: %w", err)
+		}
+	}
+	return x, nil
 }
 
 // openIngest answers senders as x says from now on.
 func (f *forwarder) openIngest(x front) {
 	in := ingest.New(ingest.Options{
 		Journal: f.tracer.Journal(f.refusals.watch(f.journal)), Enricher: x.enricher, Guard: auth.Senders(x.config.Auth),
-		OwnSensor: auth.New(auth.Config{Token: f.SensorToken}), Limits: x.config.Limits, Generic: x.mappings,
+		OwnSensor: auth.New(auth.Config{Token: f.SensorToken}), Limits: x.config.Limits, Generic: x.mappings, Audit: x.audit,
 		Observer: f.tracer.Ingest(f.metrics), Metrics: f.metrics.Handler(), NotReady: f.notReady, Log: f.Log,
 	})
 	moved := f.TLSServer.movedPaths()

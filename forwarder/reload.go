@@ -104,7 +104,7 @@ func (f *forwarder) reload(ctx, delivering context.Context, fail func(error)) er
 	if err != nil {
 		return err
 	}
-	x, err := newFront(next.Config)
+	x, err := newFront(next.Config, f.AuditJudge)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (f *forwarder) reload(ctx, delivering context.Context, fail func(error)) er
 	if f.Level != nil {
 		f.Level.Set(next.level())
 	}
-	if anyOf(changed, ingestKeys) {
+	if anyOf(changed, ingestKeys) || x.audit != nil { // its rules may be others
 		f.openIngest(x)
 	}
 	if anyOf(changed, []string{"auth"}) {

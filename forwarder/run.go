@@ -28,6 +28,7 @@ import (
 
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/forwarder/api"
+	"github.com/saker-security/saker/forwarder/ingest"
 	"github.com/saker-security/saker/forwarder/journal"
 	"github.com/saker-security/saker/forwarder/metrics"
 	"github.com/saker-security/saker/forwarder/silence"
@@ -44,6 +45,9 @@ type Options struct {
 	// SensorToken is the bearer token of the sensor in the same program, if there is one.
 	// What it sends keeps its UUIDs, also where nobody has to authenticate.
 	SensorToken config.Secret
+	// AuditJudge makes what holds Kubernetes audit events against rules of the given files,
+	// none for those that ship. Without it ingest.k8saudit cannot be switched on.
+	AuditJudge func(rulesFiles []string) (ingest.AuditJudge, error)
 	// Ready, if any, is called once everything runs.
 	Ready func(Addresses)
 	// Reload, if any, reads the configuration again, as it was read for Run. Run calls it
@@ -86,7 +90,7 @@ func Run(ctx context.Context, l *Loaded, o Options) (err error) {
 		return err
 	}
 	f.delivery.outputs = first.next
-	x, err := newFront(l.Config)
+	x, err := newFront(l.Config, o.AuditJudge)
 	if err != nil {
 		return err
 	}

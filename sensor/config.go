@@ -3,33 +3,78 @@ package sensor
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
 
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/event"
+	"github.com/saker-security/saker/sensor/audit"
 	"github.com/saker-security/saker/sensor/report"
 	"github.com/saker-security/saker/sensor/rules"
+	"github.com/saker-security/saker/sensor/status"
+	"github.com/saker-security/saker/sensor/throttle"
 )
 
 // Config is the sensor's configuration. The keys are falco.yaml's where Falco has the key.
 type Config struct {
-	RulesFiles   []string       `key:"rules_files" doc:"Rules files, and folders of them, in the order in which they are loaded. None means the rules that Saker ships."`
-	Rules        []Toggle       `key:"rules" doc:"Switches rules on and off after loading, one after the other."`
-	RuleMatching string         `key:"rule_matching" default:"first" oneof:"first,all" doc:"Whether an event may cause an alert of the first rule that it matches or of all."`
-	Priority     event.Priority `key:"priority" default:"debug" doc:"Least severe rules that are loaded."`
-	AppendOutput []Append       `key:"append_output" doc:"What is added to the output of rules. Without it container and pod are."`
-	Engine       Engine         `key:"engine"`
+	RulesFiles   []string          `key:"rules_files" doc:"Rules files, and folders of them, in the order in which they are loaded. None means the rules that Saker ships."`
+	RulesFile    []string          `key:"rules_file" doc:"The old name of rules_files."`
+	WatchFiles   bool              `key:"watch_config_files" default:"true" doc:"Takes up rules files and settings when they change; SIGHUP has it done in any case."`
+	Rules        []Toggle          `key:"rules" doc:"Switches rules on and off after loading, one after the other."`
+	RuleMatching string            `key:"rule_matching" default:"first" oneof:"first,all" doc:"Whether an event may cause an alert of the first rule that it matches or of all."`
+	Priority     event.Priority    `key:"priority" default:"debug" doc:"Least severe rules that are loaded."`
+	AppendOutput []Append          `key:"append_output" doc:"What is added to the output of rules. Without it container and pod are."`
+	StaticFields map[string]string `key:"static_fields" doc:"Fields with a value of their own, which rules know as static.NAME."`
+	RuleLimit    throttle.Config   `key:"rule_limit"`
+	Engine       Engine            `key:"engine"`
+	Drops        Drops             `key:"syscall_event_drops"`
+	Webserver    status.Config     `key:"webserver"`
+	Metrics      status.Metrics    `key:"metrics"`
+	Audit        audit.Config      `key:"audit"`
+	Containers
+	Log
 	report.Config
 }
 
+// Log says where the sensor logs. It concerns the sensor as a program of its own; beside
+// the forwarder it logs as that does.
+type Log struct {
+	LogLevel  string `key:"log_level" default:"info" oneof:"emergency,alert,critical,error,warning,notice,info,debug" doc:"Least severe lines that are logged."`
+	LogStderr bool   `key:"log_stderr" default:"true" doc:"Logs to standard error."`
+	LogSyslog bool   `key:"log_syslog" default:"false" doc:"Logs to the local syslog."`
+}
+
+// Kinds of engine.
+const (
+	kernelEngine = "modern_ebpf"
+	replayEngine = "replay"
+	noEngine     = "nodriver"
+)
+
 // Engine is the section "engine".
 type Engine struct {
-	Kind       string     `key:"kind" default:"modern_ebpf" oneof:"modern_ebpf" doc:"How the kernel is watched."`
+	Kind       string     `key:"kind" default:"modern_ebpf" oneof:"modern_ebpf,replay,nodriver" doc:"What is watched: the kernel; a file that was recorded; or no kernel, only other sources."`
 	ModernEBPF ModernEBPF `key:"modern_ebpf"`
+	Replay     Replay     `key:"replay"`
 }
 
 // ModernEBPF is the section "engine.modern_ebpf".
 type ModernEBPF struct {
 	BufferPreset int `key:"buf_size_preset" default:"4" doc:"Size of the ring buffer, from 1 for 1 MiB, each step doubling it, to 10 for 512 MiB."`
+}
+
+// Replay is the section "engine.replay".
+type Replay struct {
+	File string `key:"capture_file" doc:"File to read instead of watching the kernel."`
+}
+
+// Drops is the section "syscall_event_drops".
+type Drops struct {
+	Threshold float64  `key:"threshold" default:"0" doc:"Share of the events, from 0 to 1, that may be lost before something is done about it."`
+	Actions   []string `key:"actions" default:"log,alert" oneof:"ignore,log,alert,exit" doc:"What is done: log, alert, exit, or ignore for nothing."`
+	Rate      float64  `key:"rate" default:"0.03333" doc:"How often a second it is done for long; what happened in between is told together."`
+	MaxBurst  int      `key:"max_burst" default:"1" doc:"How often it is done at once."`
 }
 
 // Toggle switches rules on or off. One of its keys is set.
@@ -59,18 +104,57 @@ type Match struct {
 	Tags   []string `key:"tags" doc:"Tags that the rules have, all of them."`
 }
 
+// staticName is what the name of a static field must look like.
+var staticName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,63}$`)
+
+// maxStatic is how many static fields there may be.
+const maxStatic = 100
+
 // Validate reports what cannot work.
 func (c Config) Validate() error {
-	errs := []error{c.Config.Validate()}
+	errs := []error{c.Config.Validate(), c.Containers.Validate()}
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, config.At(key, fmt.Errorf(format, args...)))
+	}
 	if p := c.Engine.ModernEBPF.BufferPreset; p < 1 || p > 10 {
-		errs = append(errs, config.At("engine.modern_ebpf.buf_size_preset", fmt.Errorf("must be from 1 to 10, not %d", p)))
+		bad("engine.modern_ebpf.buf_size_preset", "must be from 1 to 10, not %d", p)
+	}
+	if c.Engine.Kind == replayEngine && c.Engine.Replay.File == "" {
+		bad("engine.replay.capture_file", "is required when engine.kind is replay")
+	}
+	if len(c.RulesFile) > 0 && len(c.RulesFiles) > 0 {
+		bad("rules_file", "is the old name of rules_files; only one of the two can be set")
 	}
 	for i, t := range c.Rules {
 		if (t.Enable == Selector{}) == (t.Disable == Selector{}) {
-			errs = append(errs, config.At("rules", fmt.Errorf("entry %d must either enable or disable something", i+1)))
+			bad("rules", "entry %d must either enable or disable something", i+1)
 		}
 	}
+	if len(c.StaticFields) > maxStatic {
+		bad("static_fields", "has more than %d entries", maxStatic)
+	}
+	for name := range c.StaticFields {
+		if !staticName.MatchString(name) {
+			bad("static_fields", "the name of a field must be up to 64 letters, digits and _, no digit first, not %q", name)
+		}
+	}
+	if d := c.Drops; d.Threshold < 0 || d.Threshold > 1 {
+		bad("syscall_event_drops.threshold", "must be from 0 to 1, not %v", d.Threshold)
+	} else if d.Rate < 0 || d.MaxBurst < 0 {
+		bad("syscall_event_drops.rate", "and max_burst must not be negative")
+	}
+	if d := c.Drops.Actions; slices.Contains(d, "ignore") && len(d) > 1 {
+		bad("syscall_event_drops.actions", "cannot be ignore and something else")
+	}
 	return errors.Join(errs...)
+}
+
+// RulesPaths are the rules files, under whichever name they were set.
+func (c Config) RulesPaths() []string {
+	if len(c.RulesFiles) > 0 {
+		return c.RulesFiles
+	}
+	return c.RulesFile
 }
 
 // ringSize is the size of the ring buffer in bytes.
@@ -106,44 +190,16 @@ func (c Config) ruleOptions() rules.Options {
 	return o
 }
 
-// falcoKeys are the keys of falco.yaml that have no effect here.
-var falcoKeys = []string{
-	"base_syscalls.all", "base_syscalls.custom_set", "base_syscalls.repair",
-	"buffer_format_base64", "buffered_outputs", "capture.default_duration", "capture.enabled",
-	"capture.max_file_size_mb", "capture.mode", "capture.path_prefix", "config_files",
-	"engine.kmod.buf_size_preset", "engine.kmod.drop_failed_exit",
-	"engine.modern_ebpf.cpus_for_each_buffer", "engine.modern_ebpf.disable_iterators",
-	"engine.modern_ebpf.drop_failed_exit", "engine.replay.capture_file",
-	"falco_libs.snaplen", "falco_libs.thread_table_auto_purging_interval_s",
-	"falco_libs.thread_table_auto_purging_thread_timeout_s", "falco_libs.thread_table_size",
-	"grpc.bind_address", "grpc.enabled", "grpc.threadiness", "grpc_output.enabled",
-	"http_output.echo", "http_output.max_consecutive_timeouts",
-	"libs_logger.enabled", "libs_logger.severity", "load_plugins", "log_level", "log_stderr", "log_syslog",
-	"metrics.convert_memory_to_mb", "metrics.enabled", "metrics.include_empty_values", "metrics.interval",
-	"metrics.jemalloc_stats_enabled", "metrics.kernel_event_counters_enabled",
-	"metrics.kernel_event_counters_per_cpu_enabled", "metrics.kernel_iter_event_counters_enabled",
-	"metrics.libbpf_stats_enabled", "metrics.output_file", "metrics.output_rule",
-	"metrics.plugins_metrics_enabled", "metrics.resource_utilization_enabled",
-	"metrics.rules_counters_enabled", "metrics.state_counters_enabled",
-	"output_timeout", "outputs_queue.capacity", "plugins", "plugins_hostinfo",
-	"program_output.enabled", "program_output.keep_alive", "program_output.program",
-	"static_fields", "syscall_event_drops.actions", "syscall_event_drops.max_burst",
-	"syscall_event_drops.rate", "syscall_event_drops.simulate_drops", "syscall_event_drops.threshold",
-	"syscall_event_timeouts.max_consecutives", "watch_config_files",
-	"webserver.enabled", "webserver.k8s_healthz_endpoint", "webserver.listen_address",
-	"webserver.listen_port", "webserver.prometheus_metrics_enabled", "webserver.ssl_certificate",
-	"webserver.ssl_enabled", "webserver.threadiness",
-}
-
-// EnvironmentPrefix stands before the sensor's environment variables: SENSOR_PRIORITY.
-const EnvironmentPrefix = "SENSOR_"
-
-// LoadConfig reads the sensor's own configuration file, in the form of falco.yaml. The
-// error is config.Problems, with all mistakes at once, when the configuration is wrong.
-func LoadConfig(src config.Source) (Config, *config.Loaded, error) {
-	var c Config
-	src.Known = falcoKeys
-	src.EnvironmentPrefix = EnvironmentPrefix
-	loaded, err := config.Load(src, config.Section{Into: []any{&c}})
-	return c, loaded, err
+// Slog is the least severe level that is logged; debug asks for all of them.
+func (l Log) Slog(debug bool) slog.Level {
+	switch {
+	case debug || l.LogLevel == "debug":
+		return slog.LevelDebug
+	case l.LogLevel == "warning":
+		return slog.LevelWarn
+	case l.LogLevel == "info" || l.LogLevel == "notice" || l.LogLevel == "":
+		return slog.LevelInfo
+	default:
+		return slog.LevelError
+	}
 }

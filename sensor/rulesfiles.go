@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/saker-security/saker/sensor/audit"
 	"github.com/saker-security/saker/sensor/defaultrules"
 	"github.com/saker-security/saker/sensor/fields"
 	"github.com/saker-security/saker/sensor/fields/syscalls"
@@ -17,15 +18,25 @@ import (
 const maxRulesFile = 16 << 20
 
 // Registries are the fields of each event source, for checking and describing rules.
-func Registries() map[string]*fields.Registry {
-	return map[string]*fields.Registry{syscalls.SourceName: syscalls.NewRegistry(nil)}
+func Registries() map[string]*fields.Registry { return registries(nil) }
+
+// registries are the fields of each event source; hosts resolves the names that conditions
+// hold.
+func registries(hosts *syscalls.Hosts) map[string]*fields.Registry {
+	return map[string]*fields.Registry{
+		syscalls.SourceName: syscalls.NewRegistry(hosts),
+		audit.SourceName:    audit.NewRegistry(),
+	}
 }
 
 // ReadRules reads rules files, and those with the ending .yaml or .yml in folders, sorted
 // by name. No path at all stands for the rules that ship.
 func ReadRules(paths []string) ([]rules.File, error) {
 	if len(paths) == 0 {
-		return []rules.File{{Name: defaultrules.Name, Content: defaultrules.YAML}}, nil
+		return []rules.File{
+			{Name: defaultrules.Name, Content: defaultrules.YAML},
+			{Name: defaultrules.AuditName, Content: defaultrules.AuditYAML},
+		}, nil
 	}
 	var files []rules.File
 	for _, path := range paths {
@@ -48,6 +59,34 @@ func ReadRules(paths []string) ([]rules.File, error) {
 		}
 	}
 	return files, nil
+}
+
+// AuditJudge returns what holds posted Kubernetes audit events against the rules of the
+// source k8s_audit in the files.
+func AuditJudge(paths []string) (*audit.Judge, error) {
+	files, err := ReadRules(paths)
+	if err != nil {
+		return nil, err
+	}
+	set, _, err := rules.Load(files, map[string]*fields.Registry{audit.SourceName: audit.NewRegistry()}, rules.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("load rules:\n%w", err)
+	}
+	return audit.NewJudge(set, hostname()), nil
+}
+
+// rulesPaths are the paths, and what lies in those of them that are folders: what to watch.
+func rulesPaths(paths []string) []string {
+	var all []string
+	for _, path := range paths {
+		all = append(all, path)
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			files, _ := rulesIn(path) // that it cannot be read is found by who reads it
+			all = append(all, files...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func rulesIn(folder string) ([]string, error) {

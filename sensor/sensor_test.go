@@ -45,9 +45,11 @@ rules:
 stdout_output: {enabled: false}
 syslog_output: {enabled: false}
 http_output: {enabled: true, url: "http://falcosidekick:2801/", echo: false, max_consecutive_timeouts: 5}
-webserver: {enabled: true, listen_port: 8765}
+webserver: {enabled: true, listen_port: 8766}
+static_fields: {site: berlin}
+program_output: {enabled: true, keep_alive: false, program: "logger -t falco"}
 log_stderr: true
-log_level: info
+log_level: warning
 syscall_event_drops: {threshold: 0.1, actions: [log, alert]}
 base_syscalls: {custom_set: [], repair: false}
 `
@@ -65,8 +67,12 @@ func TestAFalcoYAMLWorksUnmodified(t *testing.T) {
 	if len(c.AppendOutput) != 2 || c.AppendOutput[1].ExtraFields[0] != "proc.env" || len(c.Rules) != 2 {
 		t.Errorf("append_output is %+v, rules is %+v", c.AppendOutput, c.Rules)
 	}
+	if c.Webserver.Port != 8766 || !c.WatchFiles || c.Drops.Threshold != 0.1 || !slices.Equal(c.Drops.Actions, []string{"log", "alert"}) ||
+		c.LogLevel != "warning" || c.StaticFields["site"] != "berlin" || !c.Program.Enabled {
+		t.Errorf("the settings are %+v", c)
+	}
 	warned := loaded.Warnings.Error()
-	for _, key := range []string{"watch_config_files", "plugins", "webserver.listen_port", "base_syscalls.repair"} {
+	for _, key := range []string{"plugins_hostinfo", "http_output.echo", "base_syscalls.repair"} {
 		if !strings.Contains(warned, key) {
 			t.Errorf("nothing says that %s has no effect: %s", key, warned)
 		}
@@ -75,10 +81,18 @@ func TestAFalcoYAMLWorksUnmodified(t *testing.T) {
 
 func TestTheConfigurationIsRefusedWithItsPlace(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
-		"a typing mistake": {"rules_fils: [x]", "falco.yaml:1: rules_fils: unknown key (did you mean rules_files?)"},
-		"a buffer too big": {"engine:\n  modern_ebpf:\n    buf_size_preset: 11", "must be from 1 to 10, not 11"},
-		"an idle toggle":   {"rules:\n  - enable: {}", "entry 1 must either enable or disable something"},
-		"another engine":   {"engine: {kind: kmod}", "modern_ebpf"},
+		"a typing mistake":          {"priorty: error", "falco.yaml:1: priorty: unknown key (did you mean priority?)"},
+		"a buffer too big":          {"engine:\n  modern_ebpf:\n    buf_size_preset: 11", "must be from 1 to 10, not 11"},
+		"an idle toggle":            {"rules:\n  - enable: {}", "entry 1 must either enable or disable something"},
+		"both names of rules files": {"rules_file: a\nrules_files: b", "falco.yaml:1: rules_file: is the old name of rules_files"},
+		"a share above one":         {"syscall_event_drops: {threshold: 1.5}", "must be from 0 to 1, not 1.5"},
+		"a drop action":             {"syscall_event_drops: {actions: [shout]}", "must be one of ignore, log, alert, exit, not \"shout\""},
+		"a static field":            {"static_fields: {a-b: c}", "no digit first, not \"a-b\""},
+		"a limit without burst":     {"rule_limit: {rate: 5, burst: 0}", "rule_limit.burst: must be at least 1"},
+		"an override of nothing":    {"rule_limit: {overrides: [{rate: 1}]}", "entry 1 must name either a rule or a tag"},
+		"a replay of nothing":       {"engine: {kind: replay}", "engine.replay.capture_file: is required"},
+		"a path that is none":       {"webserver: {k8s_healthz_endpoint: healthz}", "must be a path of its own"},
+		"another engine":            {"engine: {kind: kmod}", "modern_ebpf"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := sensor.LoadConfig(config.Source{File: "falco.yaml", Text: []byte(c.text)})
@@ -118,8 +132,8 @@ func TestTheRulesThatShipLoadWithoutAWarning(t *testing.T) {
 			!slices.ContainsFunc(r.Tags, func(tag string) bool { return strings.HasPrefix(tag, "T1") }) {
 			t.Errorf("rule %q lacks the tags of MITRE ATT&CK: %v", r.Name, r.Tags)
 		}
-		if r.Desc == "" || !r.Enabled {
-			t.Errorf("rule %q lacks a description or is off", r.Name)
+		if r.Desc == "" {
+			t.Errorf("rule %q lacks a description", r.Name)
 		}
 	}
 }
@@ -172,5 +186,26 @@ func TestRunWithoutAnyRuleIsAnError(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v, want %q in it", err, want)
 		}
+	}
+}
+
+func TestFalcosPluginForAuditEventsIsUnderstood(t *testing.T) {
+	c, loaded, err := sensor.LoadConfig(config.Source{File: "falco.yaml", Text: []byte(`
+load_plugins: [k8saudit, json]
+plugins:
+  - {name: k8saudit, library_path: libk8saudit.so, open_params: "http://127.0.0.1:9999/audit", init_config: {maxEventSize: 5}}
+  - {name: json, library_path: libjson.so}
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := c.Audit.Webhook; !w.Enabled || w.Listen != "127.0.0.1:9999" || w.Path != "/audit" {
+		t.Errorf("the webhook is %+v", w)
+	}
+	if text := loaded.Warnings.Error(); strings.Contains(text, "has no effect") || !strings.Contains(text, "maxEventSize") {
+		t.Errorf("the warnings are %s", text)
+	}
+	if c, _, err = sensor.LoadConfig(config.Source{File: "falco.yaml", Text: []byte("load_plugins: [container]\nplugins: [{name: k8saudit}]")}); err != nil || c.Audit.Enabled() {
+		t.Errorf("a plugin that is not loaded is %+v, %v", c.Audit, err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/saker-security/saker/forwarder"
 	"github.com/saker-security/saker/sensor"
 	"github.com/saker-security/saker/sensor/rules"
+	"github.com/saker-security/saker/sensor/ruletest"
 )
 
 // root is the repository's.
@@ -171,7 +172,8 @@ scan:
 
 var (
 	ruleFile   = regexp.MustCompile(`(?m)^- (rule|macro|list|required_engine_version):`)
-	sensorFile = regexp.MustCompile(`(?m)^(http_output|rules_files|rules|rule_matching|append_output|engine|file_output|syslog_output|spool):`)
+	testFile   = regexp.MustCompile(`(?m)^tests:`)
+	sensorFile = regexp.MustCompile(`(?m)^(http_output|rules_files|rules|rule_matching|append_output|engine|file_output|syslog_output|spool|webserver|metrics|audit|plugins|load_plugins|container_engines|rule_limit|static_fields|program_output|syscall_event_drops|config_files):`)
 )
 
 // A configuration or a rule in the documentation is copied into files; it has to be right,
@@ -184,6 +186,8 @@ func TestYAMLInTheDocumentationLoads(t *testing.T) {
 		switch {
 		case ruleFile.MatchString(b.text):
 			kind, err = "rules", loadRules(b.text)
+		case testFile.MatchString(b.text):
+			kind, err = "rules test", loadRuleTests(t, b.text)
 		case sensorFile.MatchString(b.text):
 			kind, err = "sensor", loadSensor(t, b.text)
 		default:
@@ -194,7 +198,7 @@ func TestYAMLInTheDocumentationLoads(t *testing.T) {
 			t.Errorf("%v: as a file for the %s: %v", b, kind, err)
 		}
 	}
-	if len(looked) != 3 {
+	if len(looked) != 4 {
 		t.Errorf("files looked at: %v", looked)
 	}
 }
@@ -206,6 +210,16 @@ func loadRules(text string) error {
 		return err
 	}
 	_, _, err = rules.Load(append(files, rules.File{Name: "block", Content: []byte(text)}), sensor.Registries(), rules.Options{})
+	return err
+}
+
+func loadRuleTests(t *testing.T, text string) error {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tests.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ruletest.Load(file, sensing.TestOptions(nil))
 	return err
 }
 

@@ -5,6 +5,8 @@ import (
 
 	"github.com/saker-security/saker/cmd/internal/version"
 	"github.com/saker-security/saker/forwarder"
+	"github.com/saker-security/saker/forwarder/ingest"
+	"github.com/saker-security/saker/sensor"
 )
 
 // forward is `saker forwarder`.
@@ -20,7 +22,17 @@ func (f *forward) Run() error {
 	log, level := loaded.LevelLogger(os.Stderr)
 	return forwarder.Run(signals.stop, loaded, forwarder.Options{
 		Log: log, Level: level, Version: version.String(), Reload: f.read, ReloadNow: signals.reload,
+		AuditJudge: auditJudge,
 	})
+}
+
+// auditJudge holds Kubernetes audit events that are posted to the forwarder against rules.
+func auditJudge(rulesFiles []string) (ingest.AuditJudge, error) {
+	judge, err := sensor.AuditJudge(rulesFiles)
+	if err != nil {
+		return nil, err
+	}
+	return judge, nil
 }
 
 // read reads the configuration. The sensor may be configured in the same file.

@@ -7,12 +7,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/saker-security/saker/sensor/probe"
 )
 
 var update = flag.Bool("update", false, "rewrite what the scripts expect")
@@ -32,6 +35,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TOMORROW", time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
 			return nil
 		},
+		Condition: condition,
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"server":   server,
 			"freeport": freePort,
@@ -39,6 +43,18 @@ func TestScripts(t *testing.T) {
 			"until":    until,
 		},
 	})
+}
+
+// condition knows [kernel]: the sensor can watch this host.
+func condition(name string) (bool, error) {
+	if name != "kernel" {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	err := probe.Check()
+	if err != nil && os.Getenv("SAKER_TEST_REQUIRE") != "" {
+		return false, err
+	}
+	return err == nil, nil
 }
 
 // server starts a web server for the rest of the script that answers every request with a

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/saker-security/saker/cmd/internal/sensing"
 	"github.com/saker-security/saker/cmd/internal/version"
@@ -36,7 +37,7 @@ func (u *up) Run() error {
 	log, level := loaded.LevelLogger(os.Stderr)
 	h := host{
 		loaded: loaded, watching: watching, rules: u.Rules, log: log, level: level, token: config.NewSecret(rand.Text()),
-		read: func() (*forwarder.Loaded, error) { loaded, _, err := u.read(); return loaded, err }, reload: signals.reload,
+		read: u.read, reload: signals.reload, sensorReload: make(chan struct{}, 1),
 	}
 	return h.run(signals.stop)
 }
@@ -67,10 +68,19 @@ type host struct {
 	level *slog.LevelVar
 	// read reads the configuration again, when one of its files has changed or reload asks
 	// for it.
-	read   func() (*forwarder.Loaded, error)
+	read   func() (*forwarder.Loaded, sensor.Config, error)
 	reload <-chan os.Signal
+	// again is what was read last, of which the sensor hears through sensorReload.
+	again        atomic.Pointer[reread]
+	sensorReload chan struct{}
 	// token is by which the forwarder knows its own sensor. It lives as long as the process.
 	token config.Secret
+}
+
+// reread is a configuration that was read again.
+type reread struct {
+	loaded   *forwarder.Loaded
+	watching sensor.Config
 }
 
 // run runs the forwarder until ctx ends, and beside it the sensor, which stops first so
@@ -88,7 +98,7 @@ func (h *host) run(ctx context.Context) error {
 		defer end()
 		forwarderErr = forwarder.Run(forwarding, h.loaded, forwarder.Options{
 			Log: h.log, Level: h.level, Version: version.String(), SensorToken: h.token, Ready: func(a forwarder.Addresses) { ready <- a },
-			Reload: h.readAgain, ReloadNow: h.reload,
+			Reload: h.readAgain, ReloadNow: h.reload, AuditJudge: auditJudge,
 		})
 	})
 	select {
@@ -101,58 +111,78 @@ func (h *host) run(ctx context.Context) error {
 	return errors.Join(sensorErr, forwarderErr)
 }
 
-// readAgain reads the configuration for the forwarder, which takes it up as it runs. It
-// warns when the sensor's part, which is read at the start only, has changed.
+// readAgain reads the configuration for the forwarder, which takes it up as it runs, and has
+// the sensor take up its part.
 func (h *host) readAgain() (*forwarder.Loaded, error) {
-	loaded, err := h.read()
+	loaded, watching, err := h.read()
 	if err != nil {
 		return nil, err
 	}
-	var keys []string
-	for _, key := range loaded.Source.Changed(h.loaded.Source) {
-		if strings.HasPrefix(key, sensorPath+".") {
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) > 0 {
-		h.log.Warn("settings of the sensor have changed, which come into force with a restart only", "keys", keys)
+	h.again.Store(&reread{loaded, watching})
+	select {
+	case h.sensorReload <- struct{}{}:
+	default: // it has been told already
 	}
 	return loaded, nil
+}
+
+// sensorAgain is the sensor's part of what was read last, and which of its keys differ from
+// those of the start.
+func (h *host) sensorAgain(a forwarder.Addresses) (sensor.Config, []string, error) {
+	next := h.again.Load()
+	if next == nil { // only rules files have changed
+		next = &reread{h.loaded, h.watching}
+	}
+	var keys []string
+	for _, key := range next.loaded.Source.Changed(h.loaded.Source) {
+		if own, ok := strings.CutPrefix(key, sensorPath+"."); ok {
+			keys = append(keys, own)
+		}
+	}
+	c, err := h.sensorConfig(next.watching, a)
+	return c, keys, err
 }
 
 // sense runs the sensor until ctx ends. Where the kernel cannot be watched it says so and
 // waits.
 func (h *host) sense(ctx context.Context, a forwarder.Addresses) error {
-	if err := probe.Check(); err != nil {
+	if err := probe.Check(); err != nil && h.watching.WatchesKernel() {
 		fmt.Printf("The kernel of this host cannot be watched: %v\nOnly the forwarder runs. It takes alerts of other sensors.\n", err)
 		h.greet(a)
 		<-ctx.Done()
 		return nil
 	}
-	c, err := h.sensorConfig(a)
+	c, err := h.sensorConfig(h.watching, a)
 	if err != nil {
 		return err
 	}
 	reopen, stop := sensing.OnReopen()
 	defer stop()
-	return sensor.Run(ctx, c, sensor.Options{Log: h.log, Rules: h.rules, Reopen: reopen, Ready: func(s sensor.Started) {
-		fmt.Printf("Saker is watching this host with %d rules.\n", s.Rules)
-		h.greet(a)
-		fmt.Println("  try it      cat /etc/shadow")
-	}})
+	return sensor.Run(ctx, c, sensor.Options{
+		Log: h.log, Version: version.String(), Rules: h.rules, Reopen: reopen,
+		Reload: h.sensorReload, Read: func() (sensor.Config, []string, error) { return h.sensorAgain(a) },
+		Ready: func(s sensor.Started) {
+			fmt.Printf("Saker is watching this host with %d rules.\n", s.Rules)
+			h.greet(a)
+			fmt.Println("  try it      cat /etc/shadow")
+		},
+	})
 }
 
 // ownBatch is how many alerts the sensor posts at once to the forwarder beside it, which,
 // unlike Falcosidekick, takes several.
 const ownBatch = 100
 
-// sensorConfig is the configuration of the sensor beside a forwarder that listens on a.
-func (h *host) sensorConfig(a forwarder.Addresses) (sensor.Config, error) {
-	c := h.watching
+// sensorConfig is the configuration c of the sensor beside a forwarder that listens on a.
+func (h *host) sensorConfig(c sensor.Config, a forwarder.Addresses) (sensor.Config, error) {
 	isDefault := func(key string) bool { return h.loaded.Source.Origin(sensorPath+"."+key) == "default" }
 	// Falco's default writes to syslog; here the page and the terminal show alerts already.
 	if isDefault("syslog_output.enabled") {
 		c.Syslog.Enabled = false
+	}
+	// The forwarder beside it tells whether all is well.
+	if isDefault("webserver.enabled") {
+		c.Webserver.Enabled = false
 	}
 	if isDefault("spool.dir") {
 		dir, err := h.loaded.DataFolder()
@@ -160,6 +190,9 @@ func (h *host) sensorConfig(a forwarder.Addresses) (sensor.Config, error) {
 			return sensor.Config{}, err
 		}
 		c.Spool.Dir = filepath.Join(dir, "spool")
+		if isDefault("audit.log.state") {
+			c.Audit.Log.State = filepath.Join(dir, "audit.json")
+		}
 	}
 	if isDefault("http_output.batch") {
 		c.HTTP.Batch = ownBatch

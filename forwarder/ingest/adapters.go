@@ -25,7 +25,14 @@ const (
 
 // Config is the section "ingest".
 type Config struct {
-	Generic []generic.Mapping `key:"generic" doc:"Mappings of any sender's JSON to events. Each takes what is POSTed to /ingest/generic/NAME; its keys are CEL expressions over body, item, headers and now."`
+	Generic  []generic.Mapping `key:"generic" doc:"Mappings of any sender's JSON to events. Each takes what is POSTed to /ingest/generic/NAME; its keys are CEL expressions over body, item, headers and now."`
+	K8sAudit K8sAudit          `key:"k8saudit"`
+}
+
+// K8sAudit is the section "ingest.k8saudit".
+type K8sAudit struct {
+	Enabled    bool     `key:"enabled" doc:"Takes Kubernetes audit events at /ingest/k8s-audit and holds them against rules of the source k8s_audit."`
+	RulesFiles []string `key:"rules_files" doc:"Rules files, and folders of them. None means the rules that Saker ships."`
 }
 
 // Validate refuses two mappings of the same name.
@@ -61,7 +68,7 @@ const (
 )
 
 // adapters returns what decodes the bodies of each path below adapterPath.
-func adapters(mappings map[string]adapter.Decode) map[string]adapter.Decode {
+func adapters(mappings map[string]adapter.Decode, judge AuditJudge) map[string]adapter.Decode {
 	all := map[string]adapter.Decode{
 		"alertmanager": alertmanager.Decode,
 		"cloudevents":  cloudevents.Decode,
@@ -70,6 +77,9 @@ func adapters(mappings map[string]adapter.Decode) map[string]adapter.Decode {
 	}
 	for name, decode := range mappings {
 		all[genericPath+name] = decode
+	}
+	if judge != nil {
+		all[auditPath] = judged(judge)
 	}
 	return all
 }

@@ -77,7 +77,7 @@ type constError string
 
 func (e constError) Error() string { return string(e) }
 
-// Options are what a Handler is made of. All but Generic and OwnSensor are needed.
+// Options are what a Handler is made of. All but Generic, Audit and OwnSensor are needed.
 type Options struct {
 	Journal  Journal
 	Enricher *Enricher
@@ -88,7 +88,9 @@ type Options struct {
 	OwnSensor *auth.Guard
 	Limits    Limits
 	// Generic are the adapters behind /ingest/generic/ by name; Config.Mappings makes them.
-	Generic  map[string]adapter.Decode
+	Generic map[string]adapter.Decode
+	// Audit is behind /ingest/k8s-audit; without it there is no such path.
+	Audit    AuditJudge
 	Observer Observer
 	// Metrics answers /metrics.
 	Metrics http.Handler
@@ -113,7 +115,7 @@ type Handler struct {
 func New(o Options) *Handler {
 	h := &Handler{
 		Options: o, slots: make(chan struct{}, o.Limits.MaxRequests), origins: http.NewCrossOriginProtection(),
-		rates: newRates(o.Limits.PerSender), adapters: adapters(o.Generic),
+		rates: newRates(o.Limits.PerSender), adapters: adapters(o.Generic, o.Audit),
 	}
 	h.bytes.give(int64(o.Limits.MaxInFlightBytes))
 	return h
@@ -199,7 +201,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, from sender, read
 	if wait := rate.charge(time.Now(), len(batch), size); no == nil && wait > 0 {
 		no = h.limited(rate, wait)
 	}
-	if no == nil {
+	if no == nil && len(batch) > 0 {
 		no = h.store(r.Context(), batch)
 	}
 	return batch, no

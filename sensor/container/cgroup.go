@@ -3,10 +3,15 @@
 //
 // The id comes from the path of the process's control group, which the kernel gives with
 // every exec and fork: no runtime is asked, so the id is there from the first event on.
-// What only the runtime knows (name, image, labels, mounts) is kept in a Resolver, is
-// absent until somebody stores it, and is never waited for.
+// What only the runtime knows (name, image, labels, mounts) is kept in a Resolver, which
+// never waits: it is asked for in the background, and whoever needs it is told when it came.
 //
-// The package stands beside the process table; fields/syscalls reads both.
+//	cgroup path ── FromCgroup ──> ID ── Resolver.Want ──> runtimes.Watcher ── socket
+//	                               │                            │
+//	                     fields ── Resolver.Info <── Store ─────┘
+//
+// The package stands beside the process table; fields/syscalls reads both. Package runtimes
+// talks to the runtimes, each of which has a folder below.
 package container
 
 import "strings"
@@ -129,13 +134,18 @@ func fromSegment(segment, before, after string) ID {
 }
 
 // bareEngine decides whose an id without prefix is: the kubelet's pods are run by a CRI
-// runtime, Docker and Podman with the cgroupfs driver name a parent folder.
+// runtime, Podman with the cgroupfs driver names a parent folder, containerd names its
+// namespace. Anything else is most likely Docker's.
 func bareEngine(before string) Engine {
 	switch {
 	case strings.Contains(before, "/kubepods"):
 		return CRI
 	case strings.Contains(before, "/libpod"):
 		return Podman
+	case before == "/k8s.io/":
+		return CRI
+	case before == "/default/", before == "/buildkit/":
+		return Containerd
 	default:
 		return Docker
 	}

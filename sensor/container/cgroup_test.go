@@ -115,7 +115,7 @@ func TestResolver(t *testing.T) {
 		if got := r.Info(a); got == nil || got.Name != "web" {
 			t.Errorf("got %+v", got)
 		}
-		r.Forget(a)
+		r.Forget(a.Full)
 		if r.Info(a) != nil {
 			t.Error("known after it was forgotten")
 		}

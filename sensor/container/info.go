@@ -3,20 +3,14 @@ package container
 import (
 	"strconv"
 	"strings"
-	"sync/atomic"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// DefaultLimit is the number of containers a Resolver remembers unless told otherwise. A
-// node runs at most a few hundred pods; the rest is room for containers that come and go.
-const DefaultLimit = 4096
-
-// Info is what is known of a container besides its id. A nil pointer, a nil map or the zero
-// value of a field that is documented so means that it is unknown.
+// Info is what is known of a container besides its id. A nil pointer means that the runtime
+// did not tell, an empty text or map that there is nothing.
 //
 // An Info is not changed once it has been stored: whoever learns more stores a new one.
 type Info struct {
+	// ID is the container's id; its engine is the runtime that told.
 	ID ID
 	// Name is the container's name without a leading slash.
 	Name string
@@ -33,11 +27,12 @@ type Info struct {
 	PodName, PodNamespace, PodUID, PodSandboxID string
 	// IP is the container's address, PodIP the pod's; empty while unknown.
 	IP, PodIP string
-	// StartTime is in nanoseconds since the Unix epoch, 0 while unknown.
-	StartTime uint64
-	// Mounts are the container's mounts, nil while unknown.
+	// CNI is what the network plugin answered, as JSON; empty outside of pods.
+	CNI string
+	// Mounts are the container's mounts.
 	Mounts []Mount
-	// Healthcheck, Liveness and Readiness are the commands of the probes, empty for none.
+	// Healthcheck, Liveness and Readiness are the commands of the probes, joined by spaces;
+	// empty for none.
 	Healthcheck, Liveness, Readiness string
 }
 
@@ -53,6 +48,65 @@ func (m Mount) String() string {
 	return strings.Join([]string{m.Source, m.Dest, m.Mode, strconv.FormatBool(m.Writable), m.Propagation}, ":")
 }
 
+// The labels that name a container's pod. Kubernetes sets the first three on every container
+// of a pod, the fourth is the sandbox's id.
+const (
+	LabelPodName      = "io.kubernetes.pod.name"
+	LabelPodNamespace = "io.kubernetes.pod.namespace"
+	LabelPodUID       = "io.kubernetes.pod.uid"
+	LabelSandboxID    = "io.kubernetes.sandbox.id"
+)
+
+// PodFromLabels fills in what the container's labels say of its pod.
+func (i *Info) PodFromLabels() {
+	i.PodName, i.PodNamespace = i.Labels[LabelPodName], i.Labels[LabelPodNamespace]
+	i.PodUID = i.Labels[LabelPodUID]
+	if id := i.Labels[LabelSandboxID]; id != "" {
+		i.PodSandboxID = id
+	}
+}
+
+// Limits on what is kept of one container. A runtime's answer holds what whoever started the
+// container wrote into it.
+const (
+	// DefaultLabelLength is how many bytes the value of a label may have; labels with longer
+	// ones are dropped, as in Falco.
+	DefaultLabelLength = 100
+	// MaxLabels is how many labels of a container or pod are kept, the first by name, and
+	// MaxMounts how many mounts.
+	MaxLabels, MaxMounts = 256, 256
+	// MaxText is how many bytes of any one text are kept.
+	MaxText = 4096
+)
+
+// Repository splits the name of an image into its repository and tag. A digest is left out,
+// and a colon before the last slash is that of a registry's port.
+func Repository(image string) (repository, tag string) {
+	image, _, _ = strings.Cut(image, "@")
+	colon := strings.LastIndexByte(image, ':')
+	if colon < 0 || colon < strings.LastIndexByte(image, '/') {
+		return image, ""
+	}
+	return image[:colon], image[colon+1:]
+}
+
+// Healthcheck returns the command of a health check as Docker and Podman declare it: NONE, or
+// a kind and words.
+func Healthcheck(test []string) string {
+	if len(test) == 0 {
+		return ""
+	}
+	switch test[0] {
+	case "NONE":
+		return "NONE"
+	case "CMD":
+		return strings.Join(test[1:], " ")
+	case "CMD-SHELL":
+		return "/bin/sh -c " + strings.Join(test[1:], " ")
+	}
+	return ""
+}
+
 var no = false
 
 // host is what is known of the machine itself when it is asked for like a container.
@@ -60,55 +114,3 @@ var host = Info{
 	Name: HostID, Privileged: &no, HostPID: &no, HostNetwork: &no, HostIPC: &no,
 	Labels: map[string]string{}, PodLabels: map[string]string{}, Mounts: []Mount{},
 }
-
-// Resolver keeps what is known of the containers seen last. Its methods may be called from
-// several goroutines: rules read it while whoever talks to the runtimes fills it.
-type Resolver struct {
-	cache   *lru.Cache[string, *Info]
-	evicted atomic.Uint64
-}
-
-// NewResolver returns a Resolver that remembers at most limit containers, DefaultLimit when
-// limit is not positive.
-func NewResolver(limit int) *Resolver {
-	if limit <= 0 {
-		limit = DefaultLimit
-	}
-	r := &Resolver{}
-	cache, err := lru.NewWithEvict(limit, func(string, *Info) { r.evicted.Add(1) })
-	if err != nil {
-		panic(err) // only a limit that is not positive is refused
-	}
-	r.cache = cache
-	return r
-}
-
-// Info returns what is known of id, nil while nothing is. For the host it is always known.
-// A nil Resolver knows the host only.
-func (r *Resolver) Info(id ID) *Info {
-	if id.Host() {
-		return &host
-	}
-	if r == nil {
-		return nil
-	}
-	info, _ := r.cache.Get(id.Full)
-	return info
-}
-
-// Store remembers info under its id, in place of what was known before. The host's is not
-// replaced.
-func (r *Resolver) Store(info *Info) {
-	if !info.ID.Host() {
-		r.cache.Add(info.ID.Full, info)
-	}
-}
-
-// Forget drops a container that has been removed.
-func (r *Resolver) Forget(id ID) { r.cache.Remove(id.Full) }
-
-// Len returns how many containers are known.
-func (r *Resolver) Len() int { return r.cache.Len() }
-
-// Evicted returns how many containers had to make room for others or were removed.
-func (r *Resolver) Evicted() uint64 { return r.evicted.Load() }

@@ -12,3 +12,11 @@ const Name = "saker_rules.yaml"
 //
 //go:embed saker_rules.yaml
 var YAML []byte
+
+// AuditName is the file name of the embedded rules on Kubernetes audit events.
+const AuditName = "saker_k8s_audit_rules.yaml"
+
+// AuditYAML is the rules file on Kubernetes audit events.
+//
+//go:embed saker_k8s_audit_rules.yaml
+var AuditYAML []byte

@@ -53,6 +53,9 @@ type Field struct {
 	Arg ArgKind
 	// Doc is one sentence for the reference page.
 	Doc string
+	// Events are the event types of which the field can have a value, by their names and
+	// sorted; nil for all, empty for none.
+	Events []string
 	// NoRHS forbids the field on an operator's right-hand side, NoTransform inside a
 	// transformer.
 	NoRHS, NoTransform bool
@@ -66,6 +69,10 @@ type Field struct {
 	// NotEqualAny makes != of an AnyOf field true when any element differs, instead of every
 	// one (proc.aname without index).
 	NotEqualAny bool
+	// Late says that the value may become known only after the event: what a container
+	// runtime tells. It can then be extracted from another event of the same source that
+	// has nothing but what the value depends on, from any goroutine.
+	Late bool
 	// CheckArg refuses a wrong argument at load time; may be nil.
 	CheckArg func(Arg) error
 	// Extract returns the field's value of the event ev, whose concrete type is that of

@@ -20,24 +20,40 @@ type bpfChild struct {
 	Comm [16]uint8
 }
 
+type bpfClauses struct {
+	_          structs.HostLayout
+	Succeeded  uint64
+	Failed     uint64
+	Valued     uint64
+	Judged     uint64
+	Pathed     uint64
+	Opens      [8]uint64
+	Families   [64]uint64
+	NoSocket   uint64
+	Protocols  [4]uint64
+	Values     [64]bpfValue
+	ValueCount uint64
+}
+
 type bpfConfig struct {
-	_        structs.HostLayout
-	Families uint64
-	Ignored  [8]uint32
-	ExecKind uint16
-	ForkKind uint16
-	ExitKind uint16
-	Opens    uint8
-	Threads  uint8
-	Env      uint8
-	DataMax  uint8
-	Reserved [6]uint8
+	_          structs.HostLayout
+	Full       [4]uint64
+	Ignored    [8]uint32
+	Generation uint32
+	ExecKind   uint16
+	ForkKind   uint16
+	ExitKind   uint16
+	Threads    uint8
+	Env        uint8
+	DataMax    uint8
+	Reserved   [3]uint8
 }
 
 type bpfCounters struct {
 	_        structs.HostLayout
 	Seen     uint64
 	Filtered uint64
+	Shed     uint64
 	Lost     uint64
 }
 
@@ -60,6 +76,7 @@ type bpfFacts struct {
 	_          structs.HostLayout
 	Start      uint64
 	PidnsStart uint64
+	ExecId     uint64
 	Ppid       int32
 	Loginuid   uint32
 	Tty        uint32
@@ -100,6 +117,8 @@ type bpfHeader struct {
 	CapEffective   uint64
 	CapPermitted   uint64
 	CapInheritable uint64
+	Start          uint64
+	ExecId         uint64
 	Pid            int32
 	Tid            int32
 	Uid            uint32
@@ -110,7 +129,7 @@ type bpfHeader struct {
 	OpenFlags      uint32
 	Mode           uint32
 	FileNum        int32
-	Reserved       uint32
+	ForkCall       uint32
 	Comm           [16]uint8
 }
 
@@ -123,12 +142,29 @@ const (
 	bpfHeaderFlagHAS_FILE     bpfHeaderFlag = 8
 )
 
+type bpfInterest struct {
+	_       structs.HostLayout
+	Config  bpfConfig
+	Clauses bpfClauses
+	Calls   [1056]bpfSyscall
+}
+
 type bpfOpenClass uint32
 
 const (
 	bpfOpenClassOPEN_READING  bpfOpenClass = 1
 	bpfOpenClassOPEN_WRITING  bpfOpenClass = 2
 	bpfOpenClassOPEN_CREATING bpfOpenClass = 4
+)
+
+type bpfProtocol uint32
+
+const (
+	bpfProtocolPROTOCOL_TCP   bpfProtocol = 0
+	bpfProtocolPROTOCOL_UDP   bpfProtocol = 1
+	bpfProtocolPROTOCOL_OTHER bpfProtocol = 2
+	bpfProtocolPROTOCOL_NONE  bpfProtocol = 3
+	bpfProtocolPROTOCOLS      bpfProtocol = 4
 )
 
 type bpfSection struct {
@@ -197,34 +233,72 @@ type bpfSyscall struct {
 	DataLen   uint8
 	Addr      uint8
 	AddrLen   uint8
+	Worth     uint8
+	Reserved  uint8
+	_         [6]byte
+	Clauses   uint64
 }
 
 type bpfSyscallFlag uint32
 
 const (
-	bpfSyscallFlagDROP_FAILED    bpfSyscallFlag = 1
-	bpfSyscallFlagFILTER_OPEN    bpfSyscallFlag = 2
-	bpfSyscallFlagFILTER_FAMILY  bpfSyscallFlag = 4
+	bpfSyscallFlagFILTERED       bpfSyscallFlag = 1
+	bpfSyscallFlagNEW_SOCKET     bpfSyscallFlag = 2
+	bpfSyscallFlagFILE_PATH      bpfSyscallFlag = 4
 	bpfSyscallFlagFD_IN_MEMORY   bpfSyscallFlag = 8
 	bpfSyscallFlagNEW_CWD        bpfSyscallFlag = 16
-	bpfSyscallFlagFILE_PATH      bpfSyscallFlag = 32
-	bpfSyscallFlagOPEN_HOW       bpfSyscallFlag = 64
-	bpfSyscallFlagADDRESS_RESULT bpfSyscallFlag = 128
-	bpfSyscallFlagMESSAGE        bpfSyscallFlag = 256
-	bpfSyscallFlagRECEIVES       bpfSyscallFlag = 512
+	bpfSyscallFlagOPEN_HOW       bpfSyscallFlag = 32
+	bpfSyscallFlagADDRESS_RESULT bpfSyscallFlag = 64
+	bpfSyscallFlagMESSAGE        bpfSyscallFlag = 128
+	bpfSyscallFlagRECEIVES       bpfSyscallFlag = 256
+	bpfSyscallFlagVECTOR         bpfSyscallFlag = 512
+)
+
+type bpfTelling struct {
+	_        structs.HostLayout
+	Here     uint64
+	End      uint64
+	Folder   uint64
+	Reserved uint64
+}
+
+type bpfValue struct {
+	_       structs.HostLayout
+	Value   int64
+	Clauses uint64
+}
+
+type bpfVerdict struct {
+	_          structs.HostLayout
+	Start      uint64
+	ExecId     uint64
+	Cannot     uint64
+	Generation uint32
+	Reserved   uint32
+}
+
+type bpfWorth uint32
+
+const (
+	bpfWorthALWAYS  bpfWorth = 0
+	bpfWorthLONGEST bpfWorth = 1
+	bpfWorthLONGER  bpfWorth = 2
+	bpfWorthFIRST   bpfWorth = 3
+	bpfWorthWORTHS  bpfWorth = 4
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapConfigs       = "configs"
+	bpfMapAutomata      = "automata"
 	bpfMapCounts        = "counts"
 	bpfMapExited        = "exited"
 	bpfMapGroups        = "groups"
+	bpfMapInterests     = "interests"
 	bpfMapRing          = "ring"
 	bpfMapScratches     = "scratches"
-	bpfMapSyscalls      = "syscalls"
+	bpfMapVerdicts      = "verdicts"
 	bpfProgOnExec       = "on_exec"
 	bpfProgOnExit       = "on_exit"
 	bpfProgOnFailedExec = "on_failed_exec"
@@ -233,7 +307,10 @@ const (
 	bpfProgOnOpen       = "on_open"
 	bpfProgOnSocket     = "on_socket"
 	bpfProgOnSysExit    = "on_sys_exit"
+	bpfVarActiveSlot    = "active_slot"
 	bpfVarHelpersOnly   = "helpers_only"
+	bpfVarRowsSize      = "rows_size"
+	bpfVarWatched       = "watched"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -292,20 +369,24 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Configs   *ebpf.MapSpec `ebpf:"configs"`
+	Automata  *ebpf.MapSpec `ebpf:"automata"`
 	Counts    *ebpf.MapSpec `ebpf:"counts"`
 	Exited    *ebpf.MapSpec `ebpf:"exited"`
 	Groups    *ebpf.MapSpec `ebpf:"groups"`
+	Interests *ebpf.MapSpec `ebpf:"interests"`
 	Ring      *ebpf.MapSpec `ebpf:"ring"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
-	Syscalls  *ebpf.MapSpec `ebpf:"syscalls"`
+	Verdicts  *ebpf.MapSpec `ebpf:"verdicts"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
+	ActiveSlot  *ebpf.VariableSpec `ebpf:"active_slot"`
 	HelpersOnly *ebpf.VariableSpec `ebpf:"helpers_only"`
+	RowsSize    *ebpf.VariableSpec `ebpf:"rows_size"`
+	Watched     *ebpf.VariableSpec `ebpf:"watched"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -328,24 +409,26 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Configs   *ebpf.Map `ebpf:"configs"`
+	Automata  *ebpf.Map `ebpf:"automata"`
 	Counts    *ebpf.Map `ebpf:"counts"`
 	Exited    *ebpf.Map `ebpf:"exited"`
 	Groups    *ebpf.Map `ebpf:"groups"`
+	Interests *ebpf.Map `ebpf:"interests"`
 	Ring      *ebpf.Map `ebpf:"ring"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
-	Syscalls  *ebpf.Map `ebpf:"syscalls"`
+	Verdicts  *ebpf.Map `ebpf:"verdicts"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
-		m.Configs,
+		m.Automata,
 		m.Counts,
 		m.Exited,
 		m.Groups,
+		m.Interests,
 		m.Ring,
 		m.Scratches,
-		m.Syscalls,
+		m.Verdicts,
 	)
 }
 
@@ -353,7 +436,10 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
+	ActiveSlot  *ebpf.Variable `ebpf:"active_slot"`
 	HelpersOnly *ebpf.Variable `ebpf:"helpers_only"`
+	RowsSize    *ebpf.Variable `ebpf:"rows_size"`
+	Watched     *ebpf.Variable `ebpf:"watched"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

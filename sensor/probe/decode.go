@@ -48,6 +48,7 @@ func (d *decoder) decode(b []byte) (*Record, error) {
 		PID: h.Pid, TID: h.Tid, UID: h.Uid, GID: h.Gid,
 		Comm: text(untilNUL(h.Comm[:])),
 		Ret:  h.Ret, Args: h.Args,
+		Start: h.Start, ExecID: h.ExecId,
 		OpenFlags: h.OpenFlags, Mode: h.Mode,
 		Created:      flags&bpfHeaderFlagOPEN_CREATED != 0,
 		UpperLayer:   flags&bpfHeaderFlagUPPER_LAYER != 0,
@@ -83,9 +84,26 @@ func (d *decoder) begin(flags bpfHeaderFlag) {
 		d.exec = Exec{}
 		r.Exec = &d.exec
 	case KindFork:
-		d.fork = Fork{}
-		r.Fork = &d.fork
+		d.beginFork()
 	}
+}
+
+// beginFork sets what the registers of the system call tell.
+func (d *decoder) beginFork() {
+	const compat = 1 << 31
+	number, known := d.header.ForkCall, forkCalls
+	if number&compat != 0 {
+		number, known = number&^compat, compatForkCalls
+	}
+	call, ok := known[number]
+	d.fork = Fork{Call: call}
+	if ok && (call == ForkByClone || call == ForkByClone3) {
+		d.fork.Flags = d.record.Args[0]
+	}
+	if !ok {
+		d.record.Args = [6]uint64{}
+	}
+	d.record.Fork = &d.fork
 }
 
 // section adds one section to the record; false if it makes no sense.
@@ -172,6 +190,8 @@ func (d *decoder) facts(b []byte) bool {
 		StartTime:  d.clock.epoch(f.Start),
 		PidnsStart: d.clock.epoch(f.PidnsStart),
 		HostPidns:  f.PidnsLevel == 0,
+		BootStart:  f.Start,
+		ExecID:     f.ExecId,
 	}
 	d.exec.Facts, d.fork.Facts = facts, facts
 	return true

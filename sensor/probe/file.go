@@ -89,7 +89,7 @@ func (d *decoder) socket(b []byte) bool {
 		return false
 	}
 	f := &d.record.File
-	f.SockType, f.Proto, f.State = info.Type, info.Protocol, info.State
+	f.Family, f.SockType, f.Proto, f.State = info.Family, info.Type, info.Protocol, info.State
 	switch info.Family {
 	case unix.AF_INET:
 		f.Kind = FileIPv4

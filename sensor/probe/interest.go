@@ -2,30 +2,24 @@ package probe
 
 import (
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // Interest is what the rules can match and the process table needs: the kernel drops the
-// rest before it is copied. The zero value of every filter keeps everything.
-//
-// A filter may be set only if no rule can match what it drops: Opens, when every condition
-// on an open implies one of its classes; Families, when every condition on the filtered
-// calls implies a family; Successful, when every condition on the kind implies success.
+// rest before it is copied.
 type Interest struct {
 	// Kinds are reported. Execve and Execveat stand for each other's successful calls,
 	// which the kernel does not tell apart.
 	Kinds []Kind
-	// Successful are those of Kinds whose failed calls are dropped; a connect that is in
-	// progress (EINPROGRESS) counts as failed. It does not concern Fork and Procexit.
-	Successful []Kind
-	// Opens are the kinds of access of Open, Openat, Openat2 and Creat that are reported.
-	Opens OpenClass
-	// Families are the address families below 64 whose sockets are reported by Connect,
-	// Accept, Bind, Listen, Socket, Sendto, Recvfrom and the like. A failed call without
-	// a socket is always reported.
-	Families []uint16
+	// Clauses say which calls of Kinds matter, at most MaxClauses. Their places are what
+	// Probe.Judge speaks of. They do not concern successful execs, Fork and Procexit,
+	// which are always reported.
+	Clauses []Clause
 	// Threads reports a Fork for every new thread, not only for processes.
 	Threads bool
 	// OmitEnv leaves Exec.Env empty, OmitData Record.Data of what is sent and received,
@@ -60,24 +54,12 @@ const (
 
 // config is what the programs are told besides the table of calls.
 func (i Interest) config(ignored []int) (bpfConfig, error) {
-	c := bpfConfig{Opens: uint8(i.Opens), DataMax: dataMax, Env: 1, Families: ^uint64(0)}
+	c := bpfConfig{DataMax: dataMax, Env: 1}
 	if len(ignored) > maxIgnored {
 		return c, fmt.Errorf("at most %d processes can be ignored, not %d", maxIgnored, len(ignored))
 	}
 	for n, pid := range ignored {
 		c.Ignored[n] = uint32(pid)
-	}
-	if i.Opens == 0 {
-		c.Opens = uint8(OpenReading | OpenWriting | OpenCreating)
-	}
-	if i.Families != nil {
-		c.Families = 0
-	}
-	for _, f := range i.Families {
-		if f >= 64 {
-			return c, fmt.Errorf("address family %d cannot be selected, only those below 64", f)
-		}
-		c.Families |= 1 << f
 	}
 	if i.Threads {
 		c.Threads = 1
@@ -102,62 +84,162 @@ func (i Interest) config(ignored []int) (bpfConfig, error) {
 }
 
 // table is the programs' table of system calls.
-func (i Interest) table() ([]bpfSyscall, error) {
-	table := make([]bpfSyscall, tableSize)
+func (i Interest) table() ([tableSize]bpfSyscall, error) {
+	var table [tableSize]bpfSyscall
 	for _, k := range i.Kinds {
 		if k == KindFork || k == KindProcexit {
 			continue
 		}
-		at := slices.IndexFunc(calls, func(c call) bool { return c.kind == k })
-		if at < 0 {
-			return nil, fmt.Errorf("kind of record %d is not known", k)
+		if k >= kindCount || calls[k].kind == KindUnknown {
+			return table, fmt.Errorf("kind of record %d is not known", k)
 		}
-		c := calls[at]
-		if slices.Contains(i.Successful, k) {
-			c = c.with(bpfSyscallFlagDROP_FAILED)
+		c := calls[k]
+		if c.Clauses = i.clausesOf(k); c.Clauses != 0 {
+			c = c.with(bpfSyscallFlagFILTERED)
 		}
 		if i.OmitOpenPaths && c.Group == uint8(bpfGroupGROUP_OPEN) {
 			c.Flags &^= uint16(bpfSyscallFlagFILE_PATH)
 		}
-		for _, nr := range numbers[k] {
-			table[nr] = c.bpfSyscall
-		}
-		for _, nr := range compatNumbers[k] {
-			table[compatBase+nr] = c.bpfSyscall
-		}
-		if nr, ok := socketCalls[k]; ok {
-			table[socketCallBase+nr] = c.bpfSyscall
-			table[compatBase+compatSocketcall] = in(bpfGroupGROUP_SOCKETCALL, KindUnknown).bpfSyscall
+		for _, of := range i.standsFor(k) {
+			c.place(&table, of)
 		}
 	}
 	return table, nil
 }
 
+// standsFor returns the kinds whose calls are reported as k. An fchmodat2 is an fchmodat to
+// rules that know only the older one.
+func (i Interest) standsFor(k Kind) []Kind {
+	if k == KindFchmodat && !slices.Contains(i.Kinds, KindFchmodat2) {
+		return []Kind{k, KindFchmodat2}
+	}
+	return []Kind{k}
+}
+
+// place writes c to where the calls of kind k are.
+func (c call) place(table *[tableSize]bpfSyscall, k Kind) {
+	for _, nr := range numbers[k] {
+		table[nr] = c.bpfSyscall
+	}
+	for _, nr := range compatNumbers[k] {
+		table[compatBase+nr] = c.bpfSyscall
+	}
+	if nr, ok := socketCalls[k]; ok {
+		table[socketCallBase+nr] = c.bpfSyscall
+		table[compatBase+compatSocketcall] = in(bpfGroupGROUP_SOCKETCALL, KindUnknown).bpfSyscall
+	}
+}
+
+// watched says which numbers of calls are of interest in which kind of program.
+func watched(table *[tableSize]bpfSyscall) [maxSyscalls]uint8 {
+	var w [maxSyscalls]uint8
+	for nr := range w {
+		if table[nr].Group != uint8(bpfGroupGROUP_NONE) {
+			w[nr] |= 1
+		}
+		if table[compatBase+nr].Group != uint8(bpfGroupGROUP_NONE) {
+			w[nr] |= 2
+		}
+	}
+	return w
+}
+
 // SetInterest changes what is reported. Calls that are under way meanwhile are reported by
-// the old interest or the new one. It may be called while Run is running.
+// the old interest or the new one, never by a mixture. All verdicts of Judge are forgotten.
+// It may be called while Run is running.
 func (p *Probe) SetInterest(i Interest) error {
 	c, err := i.config(p.ignored)
 	if err != nil {
 		return err
 	}
-	table, err := i.table()
-	if err != nil {
+	in := bpfInterest{}
+	if in.Clauses, err = i.clauses(); err != nil {
 		return err
 	}
+	if in.Calls, err = i.table(); err != nil {
+		return err
+	}
+	paths := i.automaton()
 	p.setting.Lock()
 	defer p.setting.Unlock()
-	if err := p.objects.Configs.Update(uint32(0), &c, ebpf.UpdateAny); err != nil {
-		return fmt.Errorf("write probe's configuration: %w", err)
+	// A program that is still running may use the slot that is to be written.
+	p.waitForPrograms()
+	for worth := range c.Full {
+		c.Full[worth] = p.full(bpfWorth(worth))
 	}
-	for nr := range table {
-		if p.table != nil && p.table[nr] == table[nr] {
-			continue
-		}
-		if err := p.objects.Syscalls.Update(uint32(nr), &table[nr], ebpf.UpdateAny); err != nil {
-			p.table = nil
-			return fmt.Errorf("write probe's table of system calls: %w", err)
+	c.Generation = p.generation.Load() + 1
+	in.Config = c
+	slot := 1 - p.slot
+	if err := p.objects.Interests.Update(slot, &in, ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("write the probe's interest: %w", err)
+	}
+	if err := p.objects.Automata.Update(slot, paths.encode(p.rows), ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("write the probe's paths: %w", err)
+	}
+	now := watched(&in.Calls)
+	either := now
+	for nr := range either {
+		either[nr] |= p.watched[nr]
+	}
+	for _, set := range []struct {
+		variable *ebpf.Variable
+		value    any
+	}{
+		{p.objects.Watched, either},
+		{p.objects.ActiveSlot, slot},
+		{p.objects.Watched, now},
+	} {
+		if err := set.variable.Set(set.value); err != nil {
+			return fmt.Errorf("switch the probe's interest: %w", err)
 		}
 	}
-	p.table = table
+	p.slot, p.watched = slot, now
+	p.generation.Store(c.Generation)
+	p.pathsJudged.Store(paths.usable(p.rows))
+	return nil
+}
+
+// waitForPrograms returns when no program runs that began before.
+func (p *Probe) waitForPrograms() {
+	if p.generation.Load() == 0 {
+		return
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
+		// Without the call, as where some CPUs have no timer tick: a program runs for
+		// microseconds.
+		time.Sleep(programTime)
+	}
+}
+
+const (
+	// membarrierGlobal is MEMBARRIER_CMD_GLOBAL, which waits for a grace period of RCU.
+	membarrierGlobal = 1
+	programTime      = 100 * time.Millisecond
+)
+
+// full is how many bytes are in the ring when records of a worth are no longer put into it.
+func (p *Probe) full(w bpfWorth) uint64 {
+	size := uint64(p.ringSize)
+	switch w {
+	case bpfWorthFIRST:
+		return size / 2
+	case bpfWorthLONGER:
+		return size / 4 * 3
+	case bpfWorthLONGEST:
+		return size / 8 * 7
+	}
+	return math.MaxUint64
+}
+
+// Judge says that the clauses of the bits in cannot, as far as they are Judged, cannot hold
+// for a process: pid, start and execID are Record.PID, Start and ExecID of one of its
+// records. It counts until the process executes another program or ends, or the interest
+// changes; the kernel may forget it earlier, for it keeps the 4096 that were asked for last.
+// Bits of an earlier interest must not be given once SetInterest has returned.
+func (p *Probe) Judge(pid int32, start, execID, cannot uint64) error {
+	v := bpfVerdict{Start: start, ExecId: execID, Cannot: cannot, Generation: p.generation.Load()}
+	if err := p.objects.Verdicts.Update(uint32(pid), &v, ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("write the verdict on process %d: %w", pid, err)
+	}
 	return nil
 }

@@ -27,6 +27,14 @@ var opens = action("opens of all sorts", func() error {
 	return nil
 })
 
+func opening(classes OpenClass) Interest { return clausedOpens(Clause{Opens: classes}) }
+
+// clausedOpens is interested in the openats for which a clause holds.
+func clausedOpens(c Clause) Interest {
+	c.Kinds = []Kind{KindOpenat}
+	return Interest{Clauses: []Clause{c}}
+}
+
 func TestOpensAreFilteredByWhatTheyAskFor(t *testing.T) {
 	all := []string{"both", "creating", "emptying", "reading", "writing"}
 	for _, c := range []struct {
@@ -36,11 +44,11 @@ func TestOpensAreFilteredByWhatTheyAskFor(t *testing.T) {
 		failed   bool
 	}{
 		{"all", Interest{}, all, true},
-		{"reading", Interest{Opens: OpenReading}, []string{"both", "creating", "emptying", "reading"}, true},
-		{"writing", Interest{Opens: OpenWriting}, []string{"both", "emptying", "writing"}, true},
-		{"creating", Interest{Opens: OpenCreating}, []string{"creating"}, true},
-		{"writing or creating", Interest{Opens: OpenWriting | OpenCreating}, []string{"both", "creating", "emptying", "writing"}, true},
-		{"successful", Interest{Successful: []Kind{KindOpenat}}, all, false},
+		{"reading", opening(OpenReading), []string{"both", "creating", "emptying", "reading"}, true},
+		{"writing", opening(OpenWriting), []string{"both", "emptying", "writing"}, true},
+		{"creating", opening(OpenCreating), []string{"creating"}, true},
+		{"writing or creating", opening(OpenWriting | OpenCreating), []string{"both", "creating", "emptying", "writing"}, true},
+		{"successful", clausedOpens(Clause{Results: Succeeded}), all, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.interest.Kinds = []Kind{KindOpenat}
@@ -69,7 +77,9 @@ func TestOpensAreFilteredByWhatTheyAskFor(t *testing.T) {
 }
 
 func TestSocketsAreFilteredByFamily(t *testing.T) {
-	w := startWatch(t, Interest{Kinds: socketKinds, Families: []uint16{unix.AF_INET}})
+	w := startWatch(t, Interest{
+		Kinds: socketKinds, Clauses: []Clause{{Kinds: socketKinds, Families: 1 << unix.AF_INET}},
+	})
 	for _, r := range w.run(t, serveUnix, tempDir(t)) {
 		if r.File.Kind == FileUnix && r.Kind != KindDup3 {
 			t.Errorf("%s of a unix socket is reported", r.Kind)
@@ -143,12 +153,15 @@ func TestThreadsAreReportedOnRequest(t *testing.T) {
 
 func TestAnUnusableInterestIsRefused(t *testing.T) {
 	for name, i := range map[string]Interest{
-		"unknown kind":   {Kinds: []Kind{kindCount}},
-		"unknown family": {Families: []uint16{64}},
+		"unknown kind":             {Kinds: []Kind{kindCount}},
+		"clause about nothing":     {Clauses: []Clause{{}}},
+		"clause of unknown kind":   {Clauses: []Clause{{Kinds: []Kind{kindCount}}}},
+		"too many values":          {Clauses: []Clause{{Kinds: []Kind{KindDup}, Values: make([]int64, 9)}}},
+		"more clauses than places": {Clauses: make([]Clause, MaxClauses+1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := i.table()
-			_, err2 := i.config(nil)
+			_, err2 := i.clauses()
 			if err == nil && err2 == nil {
 				t.Error("it is accepted")
 			}
@@ -164,7 +177,7 @@ func TestEveryKindHasACallOnThisMachineOrNone(t *testing.T) {
 		if k == KindFork || k == KindProcexit {
 			continue
 		}
-		if !slices.ContainsFunc(calls, func(c call) bool { return c.kind == k }) {
+		if calls[k].kind != k {
 			t.Errorf("%s is not in the table", k)
 		}
 		if _, err := (Interest{Kinds: []Kind{k}}).table(); err != nil {
@@ -217,7 +230,7 @@ func TestOwnCallsAreIgnored(t *testing.T) {
 
 // KindChdir is a call that nothing but the test makes often.
 
-func TestWhatDoesNotFitIsCountedAsLost(t *testing.T) {
+func TestWhatDoesNotFitIsCounted(t *testing.T) {
 	requireProbe(t)
 	p, err := Open(Options{Interest: Interest{Kinds: []Kind{KindChdir}}, RingSize: os.Getpagesize(), WatchSelf: true})
 	if err != nil {
@@ -238,8 +251,8 @@ func TestWhatDoesNotFitIsCountedAsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := stats.Kinds[KindChdir]
-	check(t, "lost calls", k.Lost > 0, true)
-	check(t, "lost and received calls", k.Lost+stats.Received, k.Seen-k.Filtered)
+	check(t, "shed calls", k.Shed > 0, true)
+	check(t, "shed, lost and received calls", k.Shed+k.Lost+stats.Received, k.Seen-k.Filtered)
 	check(t, "seen calls", k.Seen >= calls, true)
 	check(t, "malformed records", stats.Malformed, 0)
 }
@@ -263,25 +276,51 @@ func TestRunEndsWhenTheProbeIsClosed(t *testing.T) {
 	}
 }
 
-var twoCapabilities = action("probe with two capabilities", func() error {
+var fewCapabilities = action("probe with few capabilities", func() error {
 	p, err := Open(Options{Interest: Interest{Kinds: Kinds()}})
 	if err != nil {
+		return err
+	}
+	if err := p.SetInterest(Interest{Kinds: Kinds()}); err != nil {
+		return err
+	}
+	if err := p.Judge(1, 1, 1, 1); err != nil {
+		return err
+	}
+	if _, err := p.Stats(); err != nil {
 		return err
 	}
 	return p.Close()
 })
 
-func TestTwoCapabilitiesAreEnough(t *testing.T) {
+func TestFewCapabilitiesAreEnough(t *testing.T) {
 	requireProbe(t)
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a process capabilities")
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), actionVariable+"="+twoCapabilities)
-	cmd.SysProcAttr = asNobody()
-	cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_BPF, unix.CAP_PERFMON}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
+	for name, capabilities := range map[string][]uintptr{
+		"what the probe needs":  {unix.CAP_BPF, unix.CAP_PERFMON},
+		"what the sensor needs": {unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_PTRACE, unix.CAP_SYS_RESOURCE},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, err := os.ReadFile("/proc/self/status")
+			if err != nil {
+				t.Fatal(err)
+			}
+			own := must(effectiveCapabilities(string(status)))
+			for _, c := range capabilities {
+				if own&(1<<c) == 0 {
+					t.Skipf("this process has not the capability %d itself", c)
+				}
+			}
+			cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+			cmd.Env = append(os.Environ(), actionVariable+"="+fewCapabilities)
+			cmd.SysProcAttr = asNobody()
+			cmd.SysProcAttr.AmbientCaps = capabilities
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
 	}
 }
 

@@ -97,3 +97,13 @@ func init() {
 	}
 	fileCases = append(fileCases, legacy...)
 }
+
+// legacyOpen makes one of the old opens; it reports that the call makes a descriptor.
+func (c *caller) legacyOpen(sys func(uintptr, ...uintptr), flags uintptr) bool {
+	if c.IntN(2) == 0 {
+		sys(unix.SYS_OPEN, c.path(), flags, 0o600)
+	} else {
+		sys(unix.SYS_CREAT, c.path(), 0o600)
+	}
+	return true
+}

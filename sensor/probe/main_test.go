@@ -82,7 +82,17 @@ func startWatch(t *testing.T, i Interest) *watch {
 	if err := w.probe.SetInterest(i); err != nil {
 		t.Fatal(err)
 	}
+	w.forget()
 	return w
+}
+
+// forget drops what earlier tests have left: a process of this one may get the number of one
+// of theirs.
+func (w *watch) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.records)
+	clear(w.ended)
 }
 
 func newWatch(t *testing.T) *watch {
@@ -120,6 +130,7 @@ func TestOlderKernelsSeeTheSame(t *testing.T) {
 		{"failed execs", TestAFailedExecHasWhatWasAttempted},
 		{"credentials", TestACallHasTheCredentialsThatItLeaves},
 		{"namespaces", TestNamespacesAreSeenAndPathsCrossMounts},
+		{"clauses", TestTheFilterDropsWhatNoClauseHoldsForAndNothingElse},
 		{"layers", TestLayersOfAnOverlayAreToldApart},
 		{"tcp", TestTCPConnectionsHaveBothEnds},
 		{"unix sockets", TestUnixSocketsHaveTheirPath},
@@ -155,15 +166,21 @@ func (w *watch) keep(r *Record) {
 	case ours:
 		w.records[r.PID] = append(w.records[r.PID], r.Clone())
 	}
-	if r.Kind == KindProcexit {
+	if r.Kind == KindProcexit && ours {
 		w.ended[r.PID] = true
-		w.changed.Broadcast()
 	}
+	w.changed.Broadcast()
 }
 
 // run runs an action in a child whose working directory is dir and returns the child's
 // records.
 func (w *watch) run(t *testing.T, name, dir string, env ...string) []*Record {
+	t.Helper()
+	return w.command(t, w.child(t, name, dir, env...))
+}
+
+// child is a command that runs an action.
+func (w *watch) child(t *testing.T, name, dir string, env ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -173,7 +190,7 @@ func (w *watch) run(t *testing.T, name, dir string, env ...string) []*Record {
 	cmd.Dir = dir
 	// Under the race detector a process would sleep before it exits.
 	cmd.Env = append(os.Environ(), append(env, "GORACE=atexit_sleep_ms=0", actionVariable+"="+name)...)
-	return w.command(t, cmd)
+	return cmd
 }
 
 func (w *watch) command(t *testing.T, cmd *exec.Cmd) []*Record {

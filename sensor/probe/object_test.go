@@ -3,6 +3,7 @@ package probe
 import (
 	"os"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 )
@@ -19,15 +20,24 @@ func TestObjectsOfAllArchitecturesFitTheReader(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			check(t, "table's size", spec.Maps[bpfMapSyscalls].MaxEntries, uint32(tableSize))
+			check(t, "interest's size", spec.Maps[bpfMapInterests].ValueSize, uint32(unsafe.Sizeof(bpfInterest{})))
+			check(t, "automaton's size without rows", spec.Maps[bpfMapAutomata].ValueSize, uint32(automatonHead+4096))
 			check(t, "programs", len(spec.Programs), 8)
 			check(t, "groups", spec.Maps[bpfMapGroups].MaxEntries, uint32(bpfGroupGROUP_COUNT))
 			// The most that the kernel allocates for each CPU at once.
 			if size := spec.Maps[bpfMapScratches].ValueSize; size > 32<<10 {
 				t.Errorf("a record is put together in %d bytes", size)
 			}
-			for _, c := range calls {
-				if c.Kind != uint16(c.kind) || c.Group == uint8(bpfGroupGROUP_NONE) {
+			// Before 5.10 a program that jumps to others may not call functions.
+			for _, i := range spec.Programs[bpfProgOnSysExit].Instructions {
+				check(t, "on_sys_exit calls "+i.Reference(), i.IsFunctionCall(), false)
+			}
+			for k, c := range calls {
+				if reported := Kind(k) != KindUnknown && Kind(k) != KindFork && Kind(k) != KindProcexit; !reported {
+					check(t, "the kind in an empty place of the table", c.kind, KindUnknown)
+					continue
+				}
+				if c.kind != Kind(k) || c.Kind != uint16(c.kind) || c.Group == uint8(bpfGroupGROUP_NONE) {
 					t.Errorf("%s is in the table as %+v", c.kind, c)
 				}
 			}

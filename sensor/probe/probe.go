@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 )
 
@@ -25,13 +25,17 @@ type Options struct {
 	// to 1 GiB. Default 8 MiB. What does not fit is lost and counted.
 	RingSize int
 	// Gather is how long records may gather in the ring before Run looks at them, which
-	// saves a wake-up for each. Default 5 ms; negative for none.
+	// saves a wake-up for each. Those that come alone are looked at without delay. Default
+	// 5 ms; negative for none.
 	Gather time.Duration
 	// Ignore are processes whose system calls are not reported, at most 7, by their
 	// numbers in the host's pid namespace. Their exec, fork and exit are.
 	Ignore []int
 	// WatchSelf reports the system calls of this process too, which it otherwise ignores.
 	WatchSelf bool
+	// Tap, if any, is called by Run with the bytes of each record before it is decoded. They
+	// are valid until it returns; a Decoder reads them.
+	Tap func(raw []byte)
 
 	// helpersOnly makes the programs use what older kernels have, for tests.
 	helpersOnly bool
@@ -52,14 +56,21 @@ type Probe struct {
 	links   []link.Link
 	closing sync.Once
 	closed  error
-	reader  *ringbuf.Reader
+	reader  *ring
 	ignored []int
 	gather  time.Duration
+	tap     func(raw []byte)
 
 	received, malformed atomic.Uint64
 
+	ringSize    int
+	rows        int // bytes that there are for the automaton's rows
+	generation  atomic.Uint32
+	pathsJudged atomic.Bool
+
 	setting sync.Mutex
-	table   []bpfSyscall
+	slot    uint32
+	watched [maxSyscalls]uint8
 }
 
 // Open loads the programs and attaches them. It needs what Check says; an error of the
@@ -68,11 +79,13 @@ func Open(o Options) (*Probe, error) {
 	if err := Check(); err != nil {
 		return nil, err
 	}
-	p := &Probe{gather: cmp.Or(o.Gather, defaultGather), ignored: slices.Clone(o.Ignore)}
+	p := &Probe{gather: cmp.Or(o.Gather, defaultGather), ignored: slices.Clone(o.Ignore), tap: o.Tap}
 	o.RingSize = cmp.Or(o.RingSize, defaultRingSize)
 	if page := os.Getpagesize(); o.RingSize < page || o.RingSize&(o.RingSize-1) != 0 || o.RingSize > maxRingSize {
 		return nil, fmt.Errorf("ring buffer of %d bytes: the size must be a power of two from %d to %d", o.RingSize, page, maxRingSize)
 	}
+	p.ringSize = o.RingSize
+	p.rows = roomForRows(o.Interest.automaton().size())
 	if err := p.load(o); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -100,19 +113,48 @@ func (p *Probe) load(o Options) error {
 	if err != nil {
 		return fmt.Errorf("read the probe's object file: %w", err)
 	}
-	if err := spec.Variables[bpfVarHelpersOnly].Set(o.helpersOnly); err != nil {
+	err = errors.Join(
+		spec.Variables[bpfVarHelpersOnly].Set(o.helpersOnly),
+		spec.Variables[bpfVarRowsSize].Set(uint32(p.rows)),
+	)
+	if err != nil {
 		return fmt.Errorf("set up the probe's object file: %w", err)
+	}
+	spec.Maps[bpfMapAutomata].ValueSize = uint32(automatonHead + p.rows)
+	if saysLastThread() {
+		spec.Maps[bpfMapExited].MaxEntries = 1
 	}
 	spec.Maps[bpfMapRing].MaxEntries = uint32(o.RingSize)
 	spec.Maps[bpfMapCounts].MaxEntries = uint32(kindCount)
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
 		return fmt.Errorf("load the probe: %w", err)
 	}
-	p.reader, err = ringbuf.NewReader(p.objects.Ring)
+	p.reader, err = openRing(p.objects.Ring, o.RingSize)
 	if err != nil {
 		return fmt.Errorf("map the ring buffer: %w", err)
 	}
 	return nil
+}
+
+// roomForRows is how many bytes of rows an automaton gets that needs size now, so that the
+// next interest's may be larger.
+func roomForRows(size int) int {
+	const page = 4096
+	return min(max(2*size, 16*page)+page-1, maxRows) / page * page
+}
+
+// saysLastThread says whether the kernel tells the end of a process from that of a thread,
+// so that the programs need not remember.
+func saysLastThread() bool {
+	kernel, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var event *btf.Struct
+	if err := kernel.TypeByName("trace_event_raw_sched_process_exit", &event); err != nil {
+		return false
+	}
+	return slices.ContainsFunc(event.Members, func(m btf.Member) bool { return m.Name == "group_dead" })
 }
 
 func (p *Probe) attach() error {
@@ -135,53 +177,67 @@ func (p *Probe) programs() []*ebpf.Program {
 // ring, and returns nil. The record and what it points to are valid until handle returns.
 // A probe that is closed meanwhile makes it return an error.
 func (p *Probe) Run(ctx context.Context, handle func(*Record)) error {
-	stop := context.AfterFunc(ctx, func() { _ = p.reader.Flush() })
+	if !p.reader.acquire() {
+		return errClosed
+	}
+	defer p.reader.release()
+	stop := context.AfterFunc(ctx, p.reader.interrupt)
 	defer stop()
 	var (
 		d     = newDecoder()
-		raw   ringbuf.Record
+		pace  pace
 		timer = time.NewTimer(0)
 		// A batch this large does not wait for more.
-		limit = p.reader.BufferSize() / 8
-		batch int
-		// The ring may be filled as fast as it is read: this much is read at the end.
-		last = p.reader.BufferSize()
+		limit = p.ringSize / 8
 	)
 	defer timer.Stop()
-	for {
-		switch err := p.reader.ReadInto(&raw); {
-		case errors.Is(err, ringbuf.ErrFlushed):
-			return nil
-		case errors.Is(err, ringbuf.ErrClosed):
+	for ctx.Err() == nil {
+		switch err := p.reader.wait(); {
+		case errors.Is(err, os.ErrClosed):
 			return errClosed
-		case err != nil:
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("read the ring buffer: %w", err)
 		}
-		p.received.Add(1)
-		if r, err := d.decode(raw.RawSample); err != nil {
-			p.malformed.Add(1)
-		} else {
-			handle(r)
-		}
-		batch += len(raw.RawSample)
-		if ctx.Err() != nil {
-			if last -= len(raw.RawSample); last < 0 {
-				return nil
-			}
-		}
-		if raw.Remaining > 0 {
-			continue
-		}
+		read := p.drain(ctx, d, limit, handle)
 		d.adjustClock()
-		if p.gather > 0 && batch < limit && ctx.Err() == nil {
+		if p.gather > 0 && read < limit && !pace.prompt(time.Now()) {
 			timer.Reset(p.gather)
 			select {
 			case <-timer.C:
 			case <-ctx.Done():
 			}
 		}
-		batch = 0
 	}
+	// The ring may be filled as fast as it is read: this much is read at the end.
+	p.drain(context.WithoutCancel(ctx), d, p.ringSize, handle)
+	if p.reader.isClosed() {
+		return errClosed
+	}
+	return nil
+}
+
+// drain hands over what is in the ring, until it has read limit bytes or ctx ends, and
+// returns how many it has.
+func (p *Probe) drain(ctx context.Context, d *decoder, limit int, handle func(*Record)) int {
+	read := 0
+	for read < limit && ctx.Err() == nil && !p.reader.isClosed() {
+		raw := p.reader.peek()
+		if raw == nil {
+			break
+		}
+		p.received.Add(1)
+		if p.tap != nil {
+			p.tap(raw)
+		}
+		if r, err := d.decode(raw); err != nil {
+			p.malformed.Add(1)
+		} else {
+			handle(r)
+		}
+		read += len(raw)
+		p.reader.advance(raw)
+	}
+	return read
 }
 
 // Close detaches the probe and frees what it holds. It may be called more than once, and

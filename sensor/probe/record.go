@@ -8,13 +8,17 @@
 //	exec, fork, exit ── on_exec, on_fork, on_exit ───────────────────────┴ ring ── Run ── handler
 //
 // on_sys_exit finds the call in a table that Interest writes, and leaves at once if it is of
-// no interest; then the filters are applied, and only what passes them is gathered and
-// copied. What a rule cannot match is thus dropped in the kernel; what does not fit into the
-// ring is counted by kind. A process is reported ended once, with its last thread.
+// no interest. Then the clauses of the interest are narrowed to those that may hold for the
+// call, cheap tests first, and a call that none is left for is dropped: nothing of it is
+// gathered or copied. Paths are judged by one automaton for all clauses. What a rule cannot
+// match thus ends in the kernel. As the ring fills up, kinds that come in floods are shed
+// before those that the rest is understood by; what is filtered, shed and lost is counted by
+// kind. A process is reported ended once, with its last thread.
 //
 // The programs are in bpf/, the objects made from them are committed (go generate). They
-// need Linux 5.8 with type information (BTF), and read kernel memory faster from 6.1. System calls of 32-bit programs are watched on amd64. What a program does
-// through io_uring is no system call and is not seen.
+// need Linux 5.8 with type information (BTF), and read kernel memory faster from 6.1. System
+// calls of 32-bit programs are watched on amd64. What a program does through io_uring is no
+// system call and is not seen.
 package probe
 
 import (
@@ -35,6 +39,10 @@ type Record struct {
 	Time uint64
 	// PID and TID are the process (thread group) and thread in the host's pid namespace.
 	PID, TID int32
+	// Start is when the process was forked, in nanoseconds since boot, and ExecID a number
+	// that is another one after each exec: together with PID they say which program of
+	// which process this is about. A forked process begins with its parent's ExecID.
+	Start, ExecID uint64
 	// UID and GID are the effective ids.
 	UID, GID uint32
 	// Comm is the thread's name, at most 15 bytes.
@@ -42,7 +50,8 @@ type Record struct {
 	// Ret is what the system call returned, -errno for a failure; 0 for Fork and Procexit.
 	Ret int64
 	// Args are the system call's six arguments as registers held them. Procexit has the
-	// wait status in the first: exit code in bits 8 to 15, signal below.
+	// wait status in the first: exit code in bits 8 to 15, signal below. For Fork see
+	// Fork.Flags.
 	Args [6]uint64
 	// Path is the (first) path argument as passed, Path2 the second (new path of a rename
 	// or link, link path of a symlink, target of a mount). PathValid is false where the
@@ -75,7 +84,9 @@ type Record struct {
 	AddrPath string
 	// Data is the beginning, at most 80 bytes, of what sendto and sendmsg sent (or tried
 	// to), recvfrom and recvmsg received. For mount it is the file system's type, for
-	// init_module and finit_module the module's parameters.
+	// init_module and finit_module the module's parameters, for the calls about extended
+	// attributes the attribute's name. The data of read, write and their variants is like
+	// that of sendto and recvfrom.
 	Data []byte
 	// CapEffective, CapPermitted and CapInheritable are the thread's capability sets.
 	CapEffective, CapPermitted, CapInheritable uint64
@@ -120,6 +131,9 @@ type Facts struct {
 	SID, PGID, VPID, VTID, VSID, VPGID int32
 	// StartTime is when the process was forked, in nanoseconds since the epoch.
 	StartTime uint64
+	// BootStart and ExecID are the process's Record.Start and Record.ExecID, for a Fork the
+	// child's.
+	BootStart, ExecID uint64
 	// PidnsStart is when the first process of its pid namespace was started.
 	PidnsStart uint64
 	// HostPidns says that the process is in the host's pid namespace.
@@ -133,8 +147,23 @@ type Fork struct {
 	Comm string
 	// Cgroup is the child's cgroup path.
 	Cgroup string
+	// Call is the system call that made it, Flags those of a clone or clone3. Before Linux
+	// 5.15, and for threads of the kernel, they are ForkByClone and 0.
+	Call  ForkCall
+	Flags uint64
 	Facts
 }
+
+// ForkCall is a system call that makes processes and threads.
+type ForkCall uint8
+
+// The calls.
+const (
+	ForkByClone ForkCall = iota
+	ForkByFork
+	ForkByVfork
+	ForkByClone3
+)
 
 // FileKind is what a file descriptor refers to.
 type FileKind uint8
@@ -175,8 +204,8 @@ type File struct {
 	// Dev is encoded as by stat(2).
 	Inode uint64
 	Dev   uint32
-	// SockType and Proto are a socket's: SOCK_STREAM, IPPROTO_TCP.
-	SockType, Proto uint16
+	// Family, SockType and Proto are a socket's: AF_INET, SOCK_STREAM, IPPROTO_TCP.
+	Family, SockType, Proto uint16
 	// State is the TCP state.
 	State uint8
 	// Local and Remote are a socket's ends, 0.0.0.0:0 or [::]:0 if it has none yet; IPv4

@@ -6,7 +6,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,15 +35,18 @@ func (p *Probe) askOwnPID() (int, error) {
 	}
 	token := rand.Uint32()
 	_ = unix.Prctl(selfOption, uintptr(token), 0, 0, 0)
-	p.reader.SetDeadline(time.Now().Add(selfTimeout))
-	defer p.reader.SetDeadline(time.Time{})
+	if err := p.reader.file.SetReadDeadline(time.Now().Add(selfTimeout)); err != nil {
+		return 0, fmt.Errorf("look for own process in the ring buffer: %w", err)
+	}
+	defer func() { _ = p.reader.file.SetReadDeadline(time.Time{}) }()
 	d := newDecoder()
-	var raw ringbuf.Record
 	for {
-		if err := p.reader.ReadInto(&raw); err != nil {
+		if err := p.reader.wait(); err != nil {
 			return 0, fmt.Errorf("look for own process in the ring buffer: %w", err)
 		}
-		r, err := d.decode(raw.RawSample)
+		raw := p.reader.peek()
+		r, err := d.decode(raw)
+		p.reader.advance(raw)
 		if err == nil && r.Args[0] == selfOption && r.Args[1] == uint64(token) {
 			return int(r.PID), nil
 		}

@@ -37,6 +37,9 @@ func (p *Process) younger(child *Process) bool {
 
 // adopt asks /proc for the present parent of p and remembers it.
 func (t *Table) adopt(p *Process) *Process {
+	if t.restored {
+		return t.first(p)
+	}
 	if t.now < p.retryAt || !t.spend() {
 		return nil
 	}

@@ -154,3 +154,43 @@ func TestDescriptorsAreReadFromProc(t *testing.T) {
 	_, ok = table.Descriptor(p, 0)
 	check(t, "one look too many", ok, false)
 }
+
+// A record with another exec's number than the one that the table knows tells that an exec was
+// lost.
+func TestAProcessWhoseExecWasLostIsReadFromProc(t *testing.T) {
+	table, f := newTable(t, process.Options{})
+	started := exec(boot+second, 30, 1, "/bin/sh")
+	started.ExecID = 5
+	table.Apply(started)
+	same := event(boot+second, 30)
+	same.ExecID = 5
+	check(t, "Cmdline", table.Apply(same).Cmdline(), "sh")
+	check(t, "Healed", table.Stats().Healed, 0)
+
+	f.add(proc{pid: 30, ppid: 1, comm: "nc", argv: []string{"nc", "-l"}, exe: "/usr/bin/nc"})
+	other := event(boot+2*second, 30)
+	other.ExecID = 6
+	p := table.Apply(other)
+	check(t, "Cmdline", p.Cmdline(), "nc -l")
+	check(t, "ExecID", p.ExecID, 6)
+	table.Apply(other)
+	check(t, "Healed", table.Stats().Healed, 1)
+}
+
+func TestARunningProcessTakesTheExecIDOfItsFirstRecord(t *testing.T) {
+	table, f := newTable(t, process.Options{})
+	f.add(proc{pid: 20, ppid: 1, comm: "nginx", argv: []string{"nginx"}})
+	if err := table.Seed(); err != nil {
+		t.Fatal(err)
+	}
+	first := event(boot+second, 20)
+	first.ExecID = 9
+	check(t, "ExecID", table.Apply(first).ExecID, 9)
+	forked := fork(boot+second, 20, 21)
+	forked.ExecID, forked.Fork.ExecID = 9, 9
+	table.Apply(forked)
+	child := event(boot+second, 21)
+	child.ExecID = 9
+	check(t, "the child's ExecID", table.Apply(child).ExecID, 9)
+	check(t, "Healed", table.Stats().Healed, 0)
+}

@@ -47,6 +47,9 @@ type Process struct {
 	// (0 if it never did or that was not seen), PidnsStart when the first process of its pid
 	// namespace started. All are in nanoseconds since the epoch, 0 if unknown.
 	StartTime, ExecTime, PidnsStart uint64
+	// ExecID is the probe.Record.ExecID of the records that are about Image, 0 before the
+	// first of a process that was read from /proc.
+	ExecID uint64
 	// HostPidns says that the process is in the host's pid namespace.
 	HostPidns bool
 	// Comm is the name that the kernel gave the process when it executed its program or was
@@ -304,10 +307,8 @@ func (p *Process) setCwd(dir string) {
 	}
 }
 
-// Capabilities names the capabilities in set, separated by spaces; empty for none.
-func Capabilities(set uint64) string { return string(AppendCapabilities(nil, set)) }
-
-// AppendCapabilities appends what Capabilities returns.
+// AppendCapabilities appends the names of the capabilities in set, separated by spaces;
+// nothing for none.
 func AppendCapabilities(b []byte, set uint64) []byte {
 	first := true
 	for c, name := range capabilityNames {

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"iter"
 	"path"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -66,7 +69,9 @@ type Table struct {
 	bytes  int
 	budget float64
 	filled uint64 // when budget was last filled
-	buf    []byte
+	// restored says that the processes are not of this machine, see NewRestored.
+	restored bool
+	buf      []byte
 
 	size, memory, evicted, healed, missed, refused atomic.Uint64
 }
@@ -112,20 +117,36 @@ func (t *Table) Seed() error {
 	if err != nil {
 		return fmt.Errorf("read the running processes: %w", err)
 	}
-	for _, pid := range pids {
-		if len(t.procs) >= t.opt.Limit {
-			break
-		}
-		if t.procs[pid] != nil {
-			continue
-		}
-		if p, buf, err := t.fs.process(pid, t.opt.Env, t.buf); err == nil {
-			t.buf = buf
+	pids = slices.DeleteFunc(pids, func(pid int32) bool { return t.procs[pid] != nil })
+	pids = pids[:min(len(pids), max(0, t.opt.Limit-len(t.procs)))]
+	for _, p := range t.readAll(pids) {
+		if p != nil {
 			t.insert(p)
 		}
 	}
 	t.seedPidns()
 	return nil
+}
+
+// maxReaders is how many threads read /proc at the start: the kernel does most of the work,
+// and a start that takes all of a large machine helps nobody.
+const maxReaders = 4
+
+// readAll reads processes at once; nil stands for one that is gone.
+func (t *Table) readAll(pids []int32) []*Process {
+	found := make([]*Process, len(pids))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range min(maxReaders, runtime.GOMAXPROCS(0)) {
+		readers.Go(func() {
+			fs, scratch := newProcfs(t.opt.Proc, t.opt.BootTime), []byte(nil)
+			for i := int(next.Add(1)) - 1; i < len(pids); i = int(next.Add(1)) - 1 {
+				found[i], scratch, _ = fs.process(pids[i], t.opt.Env, scratch)
+			}
+		})
+	}
+	readers.Wait()
+	return found
 }
 
 // seedPidns tells the processes of a container when the first one of its pid namespace
@@ -262,6 +283,7 @@ func (t *Table) resolve(rec *probe.Record) *Process {
 	if p == nil {
 		if useful {
 			if healed := t.heal(rec.PID); healed != nil {
+				healed.ExecID = rec.ExecID
 				return healed
 			}
 		}
@@ -271,13 +293,27 @@ func (t *Table) resolve(rec *probe.Record) *Process {
 		return p
 	}
 	t.touch(p)
+	if rec.ExecID != p.ExecID && useful && !p.partial && !p.sawExec(rec.ExecID) {
+		p.partial, p.retryAt = true, 0
+	}
 	if p.partial && useful && t.now >= p.retryAt {
 		if healed := t.heal(rec.PID); healed != nil {
+			healed.ExecID = rec.ExecID
 			return healed
 		}
 		p.retryAt = t.now + retryAfter
 	}
 	return p
+}
+
+// sawExec takes over the id of a record's program if p has none yet. It is false if the
+// record is about another program than the table knows: the exec of that one was lost.
+func (p *Process) sawExec(id uint64) bool {
+	if p.ExecID != 0 && id != 0 {
+		return false
+	}
+	p.ExecID = max(p.ExecID, id)
+	return true
 }
 
 // heal reads a process from /proc into the table, nil if it cannot be had now.
@@ -326,7 +362,7 @@ func (t *Table) fork(parent *Process, rec *probe.Record) {
 	child := &Process{
 		PID: f.ChildPID, PPID: parent.PID, UID: rec.UID, GID: rec.GID,
 		Comm: parent.Comm, Cwd: parent.Cwd, Cgroup: parent.Cgroup, Container: parent.Container,
-		Image: parent.Image, cmdline: parent.cmdline, partial: parent.partial,
+		Image: parent.Image, cmdline: parent.cmdline, partial: parent.partial, ExecID: f.ExecID,
 	}
 	if f.Comm != "" && f.Comm != child.Comm {
 		child.Comm, child.cmdline = strings.Clone(f.Comm), ""
@@ -351,7 +387,7 @@ func (t *Table) exec(p *Process, rec *probe.Record) {
 	t.retain(im)
 	p.Comm, p.cmdline = im.comm, ""
 	p.UID, p.GID = rec.UID, rec.GID
-	p.ExecTime = rec.Time
+	p.ExecTime, p.ExecID = rec.Time, rec.ExecID
 	p.exited, p.partial, p.retryAt = 0, false, 0
 	p.setFacts(&rec.Exec.Facts)
 	p.setCgroup(rec.Exec.Cgroup)

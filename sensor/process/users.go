@@ -199,8 +199,8 @@ func (a *accounts) leave() {
 	a.mu.Unlock()
 }
 
-// load reads what has changed below root, at most limit bytes of a file. What cannot be read keeps its last state, as the
-// process that root belongs to may be gone.
+// load reads what has changed below root, at most limit bytes of a file. What cannot be read
+// keeps its last state, as the process that root belongs to may be gone.
 func (a *accounts) load(root string, limit int64, now time.Time) {
 	a.mu.Lock()
 	passwd, group := a.passwd, a.group

@@ -22,9 +22,27 @@ type Config struct {
 	Syslog struct {
 		Enabled bool `key:"enabled" default:"true" doc:"Sends each alert to the local syslog, its priority as the severity."`
 	} `key:"syslog_output"`
-	HTTP  HTTP  `key:"http_output"`
-	Spool Spool `key:"spool"`
+	Program Program       `key:"program_output"`
+	HTTP    HTTP          `key:"http_output"`
+	Spool   Spool         `key:"spool"`
+	Queue   Queue         `key:"outputs_queue"`
+	Timeout time.Duration `key:"output_timeout" default:"2s" unit:"ms" doc:"How long standard output, the file, syslog or the program may take with an alert before that is logged; the program is then ended."`
 }
+
+// Program is the program that alerts are given to.
+type Program struct {
+	Enabled   bool   `key:"enabled" default:"false" doc:"Gives one line an alert to a program on its standard input."`
+	KeepAlive bool   `key:"keep_alive" default:"false" doc:"Keeps the program running between alerts; SIGUSR1 starts it anew."`
+	Command   string `key:"program" doc:"Command of the shell."`
+}
+
+// Queue is what waits for each way out.
+type Queue struct {
+	Capacity int `key:"capacity" default:"0" doc:"Alerts that may wait in memory for each way out; what comes then is given up and counted. 0 means 4096."`
+}
+
+// maxCapacity limits outputs_queue.capacity.
+const maxCapacity = 1 << 20
 
 // Format is the form of alerts on standard output, in the file and in syslog. What the
 // includes leave out is left out of what is posted too; the posted form is always JSON.
@@ -67,8 +85,10 @@ type HTTP struct {
 
 // Spool is where alerts wait on disk while they can't be posted.
 type Spool struct {
-	Dir      string       `key:"dir" default:"/var/lib/saker/spool" doc:"Folder for alerts that could not be posted yet; empty keeps them in memory only."`
-	MaxBytes config.Bytes `key:"maxbytes" default:"64MiB" doc:"The most disk space they may take; beyond it the oldest are dropped."`
+	Dir      string        `key:"dir" default:"/var/lib/saker/spool" doc:"Folder for alerts that could not be posted yet; empty keeps them in memory only."`
+	MaxBytes config.Bytes  `key:"maxbytes" default:"64MiB" doc:"The most disk space they may take; beyond it the oldest are dropped."`
+	MaxAge   time.Duration `key:"maxage" default:"168h" doc:"How long they may wait; 0 for ever."`
+	Sync     time.Duration `key:"sync" default:"1s" doc:"How long they may wait to be forced to the disk, so that they survive a crash of the machine; 0 forces each. A crash of the sensor alone loses nothing."`
 }
 
 // minSpoolBytes leaves room for a few of the largest events.
@@ -85,6 +105,12 @@ func (c Config) Validate() error {
 	}
 	if c.File.Enabled && c.File.Filename == "" {
 		bad("file_output.filename", "is required when file_output is enabled")
+	}
+	if c.Program.Enabled && c.Program.Command == "" {
+		bad("program_output.program", "is required when program_output is enabled")
+	}
+	if c.Queue.Capacity < 0 || c.Queue.Capacity > maxCapacity {
+		bad("outputs_queue.capacity", "must be between 0 and %d, not %d", maxCapacity, c.Queue.Capacity)
 	}
 	if !c.HTTP.Enabled {
 		return errors.Join(errs...)

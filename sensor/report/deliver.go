@@ -50,7 +50,9 @@ type httpSink struct {
 	// delivered or delivery fails.
 	stopping chan struct{}
 
-	failures   int // attempts in a row
+	failures   int       // attempts in a row
+	failing    time.Time // since when
+	pace       pacer
 	lastNotice time.Time
 	notice     uint64 // place of the last internal event, from 1 on
 	rejected   uint64 // alerts since the last log line about one
@@ -69,11 +71,14 @@ func newHTTPSink(cfg Config, hostname string, log *slog.Logger, c *counts) (*htt
 	}
 	var sp *spool
 	if cfg.Spool.Dir != "" {
-		if sp, err = openSpool(cfg.Spool.Dir, int64(cfg.Spool.MaxBytes), s.drop); err != nil {
+		if sp, err = openSpool(cfg.Spool.Dir, int64(cfg.Spool.MaxBytes), cfg.Spool.MaxAge, s.drop); err != nil {
 			return nil, err
 		}
 	}
-	s.queue = newQueue(sp, s.drop)
+	s.queue = newQueue(sp, cfg.Spool.Sync, s.drop)
+	if s.queue.backlog() {
+		s.pace.after(firstPace)
+	}
 	return s, nil
 }
 
@@ -97,6 +102,9 @@ func (s *httpSink) Write(_ context.Context, alerts []event.Event) error {
 // run delivers until ctx is done.
 func (s *httpSink) run(ctx context.Context) {
 	for ctx.Err() == nil {
+		if s.pace.next > 0 && s.queue.backlog() && !s.wait(ctx, s.pace.pause()) {
+			return
+		}
 		batch := s.queue.front(s.poster.Batch, maxPostBytes)
 		if len(batch) > 0 {
 			if !s.deliver(ctx, batch) {
@@ -175,6 +183,7 @@ func (s *httpSink) attempt(ctx context.Context, batch []entry) error {
 // settle removes a batch that was accepted, or one alert that was rejected.
 func (s *httpSink) settle(batch []entry, rejection error) {
 	if s.failures > 0 {
+		s.pace.after(time.Since(s.failing))
 		s.log.Info("alerts are posted again", "failures", s.failures)
 		s.failures = 0
 	}
@@ -206,18 +215,25 @@ func (s *httpSink) fail(err error, waiting int) {
 	s.queue.fallBehind()
 	s.counts.failed(err)
 	if s.failures++; s.failures == 1 {
+		s.failing = time.Now()
 		s.log.Warn("alerts can't be posted; they are kept and tried again", "error", err, "waiting", waiting)
 	}
 }
 
-// pause waits before the next attempt. It returns false when ctx is done, and also at the
-// end of the sensor if the spool keeps the alerts for the next start.
+// pause waits before the next attempt, as wait does. No two sensors wait the same time, so
+// that they do not come back all at once.
 func (s *httpSink) pause(ctx context.Context, err error) bool {
 	d := min(maxPause, s.minPause<<min(s.failures-1, 16))
 	d = d/2 + rand.N(d/2+1)
 	if busy, ok := errors.AsType[*busyError](err); ok {
 		d = max(d, min(busy.after, maxRetryAfter))
 	}
+	return s.wait(ctx, d)
+}
+
+// wait waits for d. It returns false when ctx is done, and also at the end of the sensor if
+// the spool keeps the alerts for the next start.
+func (s *httpSink) wait(ctx context.Context, d time.Duration) bool {
 	stopping := s.stopping
 	if s.queue.spool == nil {
 		stopping = nil

@@ -3,6 +3,7 @@ package report
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/saker-security/saker/event"
 )
@@ -10,6 +11,8 @@ import (
 const (
 	// laneCapacity is how many alerts wait for a way out that is busy.
 	laneCapacity = 4096
+	// defaultTimeout is how long a sink may take before that is logged.
+	defaultTimeout = 2 * time.Second
 	// laneBatch is how many alerts a sink is given at once.
 	laneBatch = 256
 )
@@ -22,9 +25,11 @@ type lane struct {
 	counts *counts
 	in     chan event.Event
 	reopen chan struct{}
+	slow   time.Duration
 
 	failing bool
-	lost    int // alerts since the sink began to fail
+	lagging bool // the last write took too long, which has been said
+	lost    int  // alerts since the sink began to fail
 }
 
 // run carries alerts until stop is closed and those that came before it are out.
@@ -62,7 +67,15 @@ func (l *lane) write(ctx context.Context, e event.Event) {
 	for len(batch) < cap(batch) {
 		batch = append(batch, <-l.in)
 	}
-	l.note(len(batch), l.sink.Write(ctx, batch))
+	told := l.lagging
+	late := time.AfterFunc(l.slow, func() {
+		if !told {
+			l.log.Warn("a way out for alerts takes long", "sink", l.name, "longer_than", l.slow, "waiting", len(l.in))
+		}
+	})
+	err := l.sink.Write(ctx, batch)
+	l.lagging = !late.Stop()
+	l.note(len(batch), err)
 }
 
 // note counts n alerts as out or lost, and logs when the sink begins and ceases to fail.

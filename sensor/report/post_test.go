@@ -313,7 +313,7 @@ spool: {dir: /x, maxbytes: 1GiB}
 		h.Token.Reveal() != "t0" || h.Batch != 100 || h.Timeout != 3*time.Second {
 		t.Errorf("HTTP is read as %+v", h)
 	}
-	if c.Spool != (Spool{Dir: "/x", MaxBytes: 1 << 30}) {
+	if c.Spool != (Spool{Dir: "/x", MaxBytes: 1 << 30, MaxAge: 7 * 24 * time.Hour, Sync: time.Second}) {
 		t.Errorf("the spool is read as %+v", c.Spool)
 	}
 }

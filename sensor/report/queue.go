@@ -3,6 +3,7 @@ package report
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // The limits of what waits in memory.
@@ -27,10 +28,15 @@ type queue struct {
 	changed chan struct{}
 	// drop counts alerts that were given up. It is called with the queue locked.
 	drop func(reason string, n uint64)
+	// syncEvery is how long what is in the spool may wait to be forced to the disk; syncing
+	// says that timer will see to it.
+	syncEvery time.Duration
+	syncing   bool
+	timer     *time.Timer
 }
 
-func newQueue(s *spool, drop func(string, uint64)) *queue {
-	q := &queue{spool: s, drop: drop, changed: make(chan struct{}, 1)}
+func newQueue(s *spool, syncEvery time.Duration, drop func(string, uint64)) *queue {
+	q := &queue{spool: s, syncEvery: syncEvery, drop: drop, changed: make(chan struct{}, 1)}
 	if s != nil {
 		q.next = s.tail
 	}
@@ -105,6 +111,7 @@ func (q *queue) spill() {
 	}
 	q.spooled += uint64(len(q.mem))
 	q.forget(len(q.mem))
+	q.dirty()
 }
 
 // fallBehind says that delivery fails or is slow: alerts now survive the process.
@@ -131,6 +138,13 @@ func (q *queue) front(limit, maxBytes int) []entry {
 		n++
 	}
 	return slices.Clone(q.mem[:n])
+}
+
+// backlog reports whether alerts wait on disk.
+func (q *queue) backlog() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.spooling()
 }
 
 // ack removes the alerts up to and including place seq: the destination has answered.
@@ -174,6 +188,9 @@ func (q *queue) close() error {
 	if n := len(q.mem); n > 0 {
 		q.forget(n)
 		q.drop(dropShutdown, uint64(n))
+	}
+	if q.timer != nil {
+		q.timer.Stop()
 	}
 	if q.spool == nil {
 		return nil

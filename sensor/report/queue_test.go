@@ -11,7 +11,7 @@ import (
 func testQueue(t *testing.T) (*queue, drops) {
 	t.Helper()
 	s, d := mustOpen(t, t.TempDir(), testLimit)
-	return newQueue(s, d.drop), d
+	return newQueue(s, 0, d.drop), d
 }
 
 func addNumbers(q *queue, from, to int) {
@@ -119,7 +119,7 @@ func TestAQueueClosedLeavesEverythingToTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, d := mustOpen(t, q.spool.dir, testLimit)
-	next := newQueue(s, d.drop)
+	next := newQueue(s, 0, d.drop)
 	addNumbers(next, 10, 20)
 	if diff := cmp.Diff(numbers(3, 20), takeNumbers(next, 4)); diff != "" {
 		t.Error(diff)

@@ -45,6 +45,8 @@ const (
 	SinkFile   = "file"
 	SinkSyslog = "syslog"
 	SinkHTTP   = "http"
+	// SinkProgram is program_output.
+	SinkProgram = "program"
 )
 
 // Reasons for which alerts are given up, in Stats and in the internal event.
@@ -54,6 +56,7 @@ const (
 	dropMemoryFull = "memory_full"   // no spool, and the forwarder can't be reached
 	dropSpoolFull  = "spool_full"    // the spool's limit
 	dropSpoolError = "spool_error"   // the spool can't be written
+	dropExpired    = "spool_expired" // the spool's limit of age
 	dropCorrupt    = "spool_corrupt" // the spool can't be read
 	dropRejected   = "rejected"      // the receiver says that it can never accept it
 	dropTooLarge   = "too_large"     // more than event.MaxEventBytes
@@ -96,11 +99,14 @@ type Drop struct{ Sink, Reason string }
 
 // A Reporter takes alerts out.
 type Reporter struct {
-	log    *slog.Logger
-	grace  time.Duration
-	lanes  []*lane
-	http   *httpSink // nil if not enabled
-	counts counts
+	log   *slog.Logger
+	grace time.Duration
+	// capacity is that of each lane, and slow how long a write may take before it is logged.
+	capacity int
+	slow     time.Duration
+	lanes    []*lane
+	http     *httpSink // nil if not enabled
+	counts   counts
 
 	mu      sync.RWMutex
 	stopped bool
@@ -115,6 +121,7 @@ func New(cfg Config, opts Options) (*Reporter, error) {
 	}
 	r := &Reporter{
 		log: opts.Log, grace: cmp.Or(opts.Grace, 5*time.Second), stop: make(chan struct{}),
+		capacity: cmp.Or(cfg.Queue.Capacity, laneCapacity), slow: cmp.Or(cfg.Timeout, defaultTimeout),
 		counts: counts{sent: map[string]uint64{}, dropped: map[Drop]uint64{}},
 	}
 	if r.log == nil {
@@ -137,6 +144,9 @@ func New(cfg Config, opts Options) (*Reporter, error) {
 	if cfg.Syslog.Enabled {
 		r.addLane(SinkSyslog, &syslogSink{paths: syslogPaths, format: cfg.Format})
 	}
+	if cfg.Program.Enabled {
+		r.addLane(SinkProgram, &programSink{Program: cfg.Program, format: cfg.Format, timeout: r.slow})
+	}
 	if cfg.HTTP.Enabled {
 		sink, err := newHTTPSink(cfg, opts.Hostname, r.log, &r.counts)
 		if err != nil {
@@ -151,7 +161,7 @@ func New(cfg Config, opts Options) (*Reporter, error) {
 func (r *Reporter) addLane(name string, s Sink) {
 	r.lanes = append(r.lanes, &lane{
 		name: name, sink: s, log: r.log, counts: &r.counts,
-		in: make(chan event.Event, laneCapacity), reopen: make(chan struct{}, 1),
+		in: make(chan event.Event, r.capacity), reopen: make(chan struct{}, 1), slow: r.slow,
 	})
 }
 

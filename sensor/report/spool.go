@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/saker-security/saker/event"
 )
@@ -29,15 +30,16 @@ type entry struct {
 //	00000000000000000017.seg    entries from 17 on: length, CRC-32C, data, length, …
 //
 // An entry counts as kept once append has returned: it then survives the death of the
-// process, though not that of the machine, because only a finished segment is forced to
-// the disk. A record that was cut short ends its segment when the folder is opened again.
+// process; that of the machine once it was forced to the disk, which the queue sees to. A
+// record that was cut short ends its segment when the folder is opened again.
 //
-// Beyond the limit whole segments are dropped, the oldest first. A spool is not safe for
-// use by several goroutines at once.
+// Beyond the limits of size and age whole segments are dropped, the oldest first. A spool is
+// not safe for use by several goroutines at once.
 type spool struct {
 	dir      string
 	max      int64
-	segments []segment // oldest first, never overlapping
+	maxAge   time.Duration // 0 for any
+	segments []segment     // oldest first, never overlapping
 	bytes    int64
 	head     uint64 // first entry that isn't acknowledged
 	tail     uint64 // place after the last entry
@@ -57,10 +59,11 @@ type spool struct {
 	drop func(reason string, n uint64)
 }
 
-// A segment is one file: n entries from first on, in size bytes.
+// A segment is one file: n entries from first on, in size bytes, written from born to last.
 type segment struct {
-	first, n uint64
-	size     int64
+	first, n   uint64
+	size       int64
+	born, last time.Time
 }
 
 func (s segment) end() uint64 { return s.first + s.n }
@@ -76,11 +79,11 @@ const (
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
 // openSpool opens the folder, which it makes if needed, and locks it.
-func openSpool(dir string, limit int64, drop func(string, uint64)) (_ *spool, err error) {
+func openSpool(dir string, limit int64, maxAge time.Duration, drop func(string, uint64)) (_ *spool, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	s := &spool{dir: dir, max: limit, drop: drop}
+	s := &spool{dir: dir, max: limit, maxAge: maxAge, drop: drop}
 	defer func() {
 		if err != nil {
 			_ = s.closeFiles() // the first error says more
@@ -117,10 +120,11 @@ func (s *spool) pending() uint64 {
 // append keeps entries, which follow one another in place. After an error those before
 // tail are kept.
 func (s *spool) append(entries []entry) error {
+	now := time.Now()
 	for len(entries) > 0 {
 		last := len(s.segments) - 1
-		if s.out == nil || entries[0].seq != s.tail || s.segments[last].size >= s.segmentBytes() {
-			if err := s.rotate(entries[0].seq); err != nil {
+		if s.out == nil || entries[0].seq != s.tail || s.segments[last].size >= s.segmentBytes() || s.stale(s.segments[last], now) {
+			if err := s.rotate(entries[0].seq, now); err != nil {
 				return err
 			}
 			last = len(s.segments) - 1
@@ -130,8 +134,10 @@ func (s *spool) append(entries []entry) error {
 			_ = s.finish() // the next try gets a new file
 			return err
 		}
+		s.segments[last].last = now
 		entries = entries[n:]
 	}
+	s.expire(now)
 	s.evict()
 	return nil
 }
@@ -164,7 +170,7 @@ func (s *spool) write(seg *segment, entries []entry) (int, error) {
 }
 
 // rotate finishes the last segment and begins one whose first entry is seq.
-func (s *spool) rotate(seq uint64) error {
+func (s *spool) rotate(seq uint64, now time.Time) error {
 	if err := s.finish(); err != nil {
 		return err
 	}
@@ -176,8 +182,8 @@ func (s *spool) rotate(seq uint64) error {
 		s.head = max(s.head, seq)
 	}
 	s.out, s.tail = f, seq
-	s.segments = append(s.segments, segment{first: seq})
-	return nil
+	s.segments = append(s.segments, segment{first: seq, born: now, last: now})
+	return syncDirectory(s.dir)
 }
 
 // finish forces the last segment to the disk and closes it.
@@ -208,6 +214,7 @@ func (s *spool) evict() {
 // read returns entries from the first that isn't acknowledged on, up to limit of them and
 // maxBytes, but at least one if there is any.
 func (s *spool) read(limit, maxBytes int) []entry {
+	s.expire(time.Now())
 	for len(s.ahead) == 0 && s.head < s.tail {
 		s.fill()
 	}
@@ -379,7 +386,11 @@ func (s *spool) scanSegment(first uint64) error {
 	if err != nil {
 		return err
 	}
-	seg := segment{first: first}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	seg := segment{first: first, born: info.ModTime(), last: info.ModTime()}
 	rest := data
 	for len(rest) > 0 {
 		if _, ok := cutRecord(&rest); !ok {

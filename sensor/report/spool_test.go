@@ -19,7 +19,7 @@ func (d drops) drop(reason string, n uint64) { d[reason] += n }
 func mustOpen(t testing.TB, dir string, limit int64) (*spool, drops) {
 	t.Helper()
 	d := drops{}
-	s, err := openSpool(dir, limit, d.drop)
+	s, err := openSpool(dir, limit, 0, d.drop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestAGapInTheOrderIsNoHarm(t *testing.T) {
 func TestTwoProcessesCannotShareASpool(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := mustOpen(t, dir, testLimit)
-	if _, err := openSpool(dir, testLimit, drops{}.drop); err == nil || !strings.Contains(err.Error(), "another process uses it") {
+	if _, err := openSpool(dir, testLimit, 0, drops{}.drop); err == nil || !strings.Contains(err.Error(), "another process uses it") {
 		t.Errorf("got %v", err)
 	}
 	if err := s.close(); err != nil {
@@ -359,7 +359,7 @@ func FuzzSpoolOpen(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		s, err := openSpool(dir, testLimit, drops{}.drop)
+		s, err := openSpool(dir, testLimit, 0, drops{}.drop)
 		if err != nil {
 			t.Fatal(err)
 		}

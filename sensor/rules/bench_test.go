@@ -5,7 +5,6 @@ import (
 	"os"
 	"testing"
 
-	"github.com/saker-security/saker/sensor/fields"
 	"github.com/saker-security/saker/sensor/fields/syscalls"
 	"github.com/saker-security/saker/sensor/probe"
 	"github.com/saker-security/saker/sensor/rules"
@@ -43,12 +42,13 @@ func BenchmarkUpstreamsRulesWithoutMatch(b *testing.B) {
 }
 
 func benchmarkRules(b *testing.B, names ...string) {
-	source := syscalls.New(syscalls.Options{})
-	rs, _, err := rules.Load(upstreamFiles(b, names...), map[string]*fields.Registry{"syscall": source.Registry()}, rules.Options{})
+	rs, _, err := rules.Load(upstreamFiles(b, names...), syscallSources(), rules.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for name, rec := range records() {
+		// Each with its own processes: an exec changes who makes the other calls.
+		source := syscalls.New(syscalls.Options{})
 		b.Run(name, func(b *testing.B) {
 			e := rs.NewEvaluator("syscall")
 			b.ReportAllocs()

@@ -16,6 +16,8 @@ type Evaluator struct {
 	machine *program.Machine
 	hits    []int
 	matches []Match
+	// resumer decides on what Suspend has put aside; nil before the first time.
+	resumer *resumer
 }
 
 // NewEvaluator returns an Evaluator for the events of a source. One for a source without
@@ -107,8 +109,7 @@ func FormatTime(t time.Time, iso bool) string {
 // Count says what became of a rule in one Evaluator.
 type Count struct {
 	Rule *Rule
-	// Evaluated is how many events the rule was tried for, Matched how many it matched.
-	Evaluated, Matched uint64
+	program.RuleCounts
 }
 
 // Counts returns the counts of the source's rules in their order. It may be called while
@@ -117,10 +118,10 @@ func (e *Evaluator) Counts() []Count {
 	if e.machine == nil {
 		return nil
 	}
-	evaluated, matched := e.machine.Counts()
-	out := make([]Count, len(evaluated))
-	for i := range out {
-		out[i] = Count{&e.engine.rules[i].Rule, evaluated[i], matched[i]}
+	counts := e.machine.Counts()
+	out := make([]Count, len(counts))
+	for i, c := range counts {
+		out[i] = Count{&e.engine.rules[i].Rule, c}
 	}
 	return out
 }

@@ -56,7 +56,8 @@ type extraField struct {
 	raw    bool
 }
 
-// Ruleset is a set of compiled rules. It is immutable and safe for concurrent use.
+// Ruleset is a set of compiled rules. It is immutable and safe for concurrent use: another
+// one may be loaded, and Evaluators of this one may run, all at the same time.
 type Ruleset struct {
 	// EngineVersion is the highest version of the engine that the files ask for; 0.0.0 when
 	// they ask for none.
@@ -77,6 +78,8 @@ type engine struct {
 	rules   []*compiledRule
 	// used are the names of the fields that enabled rules have.
 	used map[string]bool
+	// named are the event types that enabled rules name.
+	named map[int]bool
 }
 
 func (rs *Ruleset) engine(source string, b *program.Builder) *engine {
@@ -141,15 +144,43 @@ func (rs *Ruleset) EventTypes(source string) []int {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// findFields notes which fields the rules have.
+// NamesEventType says whether an enabled rule of the source names an event type, by its number
+// in EventTypes: a comparison of evt.type or syscall.type with it, other than by !=, is in the
+// rule's condition. Most rules that do not restrict evt.type may match a type without naming
+// it.
+func (rs *Ruleset) NamesEventType(source string, number int) bool {
+	e := rs.engines[source]
+	return e != nil && e.named[number]
+}
+
+// Bounds makes upper bounds of conditions in a domain of the caller's; see program.Bounds.
+type Bounds[T any] = program.Bounds[T]
+
+// Comparison is one comparison of a condition; see program.Comparison.
+type Comparison = program.Comparison
+
+// Bound returns an upper bound of the events of one type, a number of EventTypes, that can
+// cause an alert. The proof obligation is that of who drops events by it: an event may be
+// dropped only if the condition of every enabled rule is false for it, and that is so for
+// each one outside of the bound if every function of b keeps to what it says.
+func Bound[T any](rs *Ruleset, source string, eventType int, b Bounds[T]) T {
+	e := rs.engines[source]
+	if e == nil {
+		return b.Any(nil)
+	}
+	return program.Bound(e.program, eventType, b)
+}
+
+// findFields notes which fields the rules have, and which event types they name.
 func (e *engine) findFields() {
-	e.used = make(map[string]bool)
-	seen := make(map[program.Ref]bool)
+	e.used, e.named = make(map[string]bool), make(map[int]bool)
+	seen, named := make(map[program.Ref]bool), make(map[program.Ref]bool)
 	for _, r := range e.rules {
 		if !r.Enabled {
 			continue
 		}
 		e.builder.Fields(r.condition, e.used, seen)
+		e.builder.NamedTypes(r.condition, e.named, named)
 		e.builder.OutputFields(r.output, e.used)
 		for _, x := range r.extra {
 			e.builder.OutputFields(x.output, e.used)

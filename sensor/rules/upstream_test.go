@@ -111,14 +111,14 @@ func TestUpstreamsAuditRulesLoadUnmodified(t *testing.T) {
 	}
 }
 
-// A rule may name system calls that the sensor does not watch, beside those it does.
+// A rule may name events that the sensor does not watch, beside those it does.
 func TestAnEventTypeThatIsNotWatchedIsAWarning(t *testing.T) {
 	file := rules.File{Name: "r.yaml", Content: []byte(`
 - rule: opened
   desc: d
   priority: INFO
   output: o
-  condition: evt.type in (read, write, open) and evt.type != futex
+  condition: evt.type in (switch, page_fault, open) and evt.type != signaldeliver
 `)}
 	rs, report, err := rules.Load([]rules.File{file}, syscallSources(), rules.Options{})
 	if err != nil {
@@ -127,7 +127,7 @@ func TestAnEventTypeThatIsNotWatchedIsAWarning(t *testing.T) {
 	if got := rs.Rules()[0].EventTypes; !slices.Equal(got, []string{"open"}) {
 		t.Errorf("the rule is tried for %q", got)
 	}
-	for _, name := range []string{"read", "write", "futex"} {
+	for _, name := range []string{"switch", "page_fault", "signaldeliver"} {
 		if want := fmt.Sprintf("events of type %q are not watched", name); !strings.Contains(report.Text(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, report.Text())
 		}

@@ -12,42 +12,103 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/saker-security/saker/cmd/internal/version"
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/sensor"
+	"github.com/saker-security/saker/sensor/fields/syscalls"
 	"github.com/saker-security/saker/sensor/probe"
 )
 
 // Watch is the command that runs the sensor alone.
 type Watch struct {
-	Config  string   `short:"c" placeholder:"FILE" help:"Configuration file, in the form of falco.yaml."`
-	Rules   []string `short:"r" placeholder:"FILE" sep:"none" help:"Rules file or folder, instead of the configuration's. Repeat for more."`
-	Set     []string `short:"o" placeholder:"KEY=VALUE" sep:"none" help:"Setting that overrides file and environment. Repeat for more."`
-	Lenient bool     `help:"Warn of unknown keys instead of refusing them."`
-	Debug   bool     `help:"Log debug lines."`
+	Config   string        `short:"c" placeholder:"FILE" help:"Configuration file, in the form of falco.yaml."`
+	Rules    []string      `short:"r" placeholder:"FILE" sep:"none" help:"Rules file or folder, instead of the configuration's. Repeat for more."`
+	Set      []string      `short:"o" placeholder:"KEY=VALUE" sep:"none" help:"Setting that overrides file and environment. Repeat for more."`
+	Replay   string        `placeholder:"FILE" help:"Play a file that \"rules record\" made instead of watching the kernel, and end."`
+	Duration time.Duration `name:"duration" placeholder:"TIME" help:"End after this time, for example 10m."`
+	PIDFile  string        `name:"pidfile" short:"P" placeholder:"FILE" help:"Write the number of the process to a file."`
+	DryRun   bool          `name:"dry-run" help:"Check configuration and rules and end."`
+	Lenient  bool          `help:"Warn of unknown keys instead of refusing them."`
+	Debug    bool          `short:"v" help:"Log debug lines."`
+
+	// Only and Without are sources that alone are watched, and that are not.
+	Only    []string `kong:"-"`
+	Without []string `kong:"-"`
 }
 
-// Run watches the kernel until ctx ends.
+// Run watches the kernel until ctx ends. A SIGHUP has rules and settings read again.
 func (w *Watch) Run(ctx context.Context) error {
-	c, loaded, err := sensor.LoadConfig(config.Source{File: w.Config, Environ: os.Environ(), Set: w.Set, Lenient: w.Lenient})
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP) // first of all: nobody listening, it ends the program
+	defer signal.Stop(hangUp)
+	if w.Replay != "" {
+		w.Set = append(w.Set, "engine.kind=replay", "engine.replay.capture_file="+w.Replay)
+	}
+	c, loaded, err := w.load()
 	if err != nil {
 		return err
 	}
-	level := slog.LevelInfo
-	if w.Debug {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	log, level := newLog(c.Log, w.Debug)
 	warn(log, loaded.Warnings)
-	if err := probe.Check(); err != nil {
-		return fmt.Errorf("this host's kernel cannot be watched: %w", err)
+	if w.DryRun {
+		return sensor.Check(c, sensor.Options{Log: log, Rules: w.Rules})
+	}
+	if c.WatchesKernel() && w.watches(syscalls.SourceName) {
+		if err := probe.Check(); err != nil {
+			return fmt.Errorf("this host's kernel cannot be watched: %w", err)
+		}
+	}
+	if w.PIDFile != "" {
+		if err := writePID(w.PIDFile); err != nil {
+			return err
+		}
+		defer os.Remove(w.PIDFile)
+	}
+	if w.Duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, w.Duration)
+		defer cancel()
 	}
 	reopen, stop := OnReopen()
 	defer stop()
-	return sensor.Run(ctx, c, sensor.Options{Log: log, Rules: w.Rules, Reopen: reopen})
+	r := newReloader(c, loaded, w.load, hangUp, func(c sensor.Config, warnings config.Problems) {
+		warn(log, warnings)
+		level.Set(c.Log.Slog(w.Debug))
+	})
+	watching, end := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { r.run(watching) })
+	err = sensor.Run(ctx, c, sensor.Options{
+		Log: log, Version: version.String(), Only: w.Only, Without: w.Without, Rules: w.Rules, Reopen: reopen, Reload: r.reload, Read: r.read,
+	})
+	end()
+	wg.Wait()
+	return err
+}
+
+// watches reports whether a source is to be watched.
+func (w *Watch) watches(source string) bool {
+	return !slices.Contains(w.Without, source) && (len(w.Only) == 0 || slices.Contains(w.Only, source))
+}
+
+// load reads the configuration.
+func (w *Watch) load() (sensor.Config, *config.Loaded, error) {
+	return sensor.LoadConfig(config.Source{File: w.Config, Environ: os.Environ(), Set: w.Set, Lenient: w.Lenient})
+}
+
+// writePID writes the number of this process.
+func writePID(file string) error {
+	if err := os.WriteFile(file, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o644); err != nil {
+		return fmt.Errorf("write the number of the process: %w", err)
+	}
+	return nil
 }
 
 // warn logs warnings, those that say the same of several keys as one: Falco's own falco.yaml

@@ -8,22 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/saker-security/saker/sensor/fields"
+	"github.com/saker-security/saker/sensor/probe"
 )
 
 // otherParams are names of parameters that rules may ask for and that no record has: those
-// of events that Falco has and the probe does not watch.
+// of Falco's events that are no system calls.
 const otherParams = `
-ID action arg arg2 arg3 arg4 arg5 argument argv aux clockid container_id cpu cpu_sys
-cpu_usr cq_entries cur desc description dpid dqb_bhardlimit dqb_bsoftlimit dqb_btime
-dqb_curspace dqb_ihardlimit dqb_isoftlimit dqb_itime dqi_bgrace dqi_flags dqi_igrace entries error
-event_data event_type exe_ino_num exepath fd_in fd_out fd_type fdin fdout fds features first home
-how id image in_fd initval ino_num interval ip json key last level local_ip local_port mask max
-maxevents min_complete mnt_id mountfd nativeID newcur newmax next nr_args nsems nsops offin offout
-offset oldcur oldmax op opcode operation optlen optname out_fd plugin_id pos ppid prot quota_fmt
-quota_fmt_out quotafilepath ratio remote_ip remote_port res_or_fd resource root
-scope sem_flg_0 sem_flg_1 sem_num_0 sem_num_1 sem_op_0 sem_op_1 semflg semid semnum shell sid
-sigmask sk_pointer sk_proto sk_type special spid sq_entries sq_thread_cpu sq_thread_idle start_time
-sun_path tags target_fd timeout to_submit val value_bytebuf value_charbuf vtgid whence
+action argv container_id cpu_sys cpu_usr desc dpid error event_data event_type exe_ino_num exepath
+fd_type home image ino_num ip json local_ip local_port mnt_id next pgoffset plugin_id ppid ratio
+remote_ip remote_port res_or_fd root scope shell sid sk_pointer sk_proto sk_type spid start_time
+sun_path tags vtgid
 `
 
 // argFields declares one field for each name that a parameter of some event has: a name
@@ -46,27 +40,26 @@ func argFields() []fields.Field {
 			}),
 		},
 	}
-	byName := make(map[string]*[len(categories)]*param)
+	byName := make(map[string]*places)
 	for kind := range params {
-		for i := range params[kind] {
-			p := &params[kind][i]
+		for i, p := range params[kind] {
 			if byName[p.name] == nil {
-				byName[p.name] = new([len(categories)]*param)
+				byName[p.name] = new(places)
 			}
-			byName[p.name][kind] = p
+			byName[p.name][kind] = uint8(i + 1)
 		}
 	}
 	for name := range strings.FieldsSeq(otherParams) {
 		if byName[name] == nil {
-			byName[name] = new([len(categories)]*param)
+			byName[name] = new(places)
 		}
 	}
 	for name, byKind := range byName {
 		fs = append(fs, fields.Field{
-			Name: "evt.arg." + name, Type: fields.String,
+			Name: "evt.arg." + name, Type: fields.String, Events: eventsWith(byKind.has),
 			Doc: "Parameter " + name + " of the event in readable form; null for events without it.",
 			Extract: extractor(func(e *Event) fields.Value {
-				if p := byKind[e.kind()]; p != nil {
+				if p := byKind.of(e.kind()); p != nil {
 					return e.argText(p)
 				}
 				return null
@@ -76,20 +69,35 @@ func argFields() []fields.Field {
 	return fs
 }
 
+// places says where the parameters of one name are among those of each kind: 1 for the first,
+// 0 for a kind that has none.
+type places [probe.KindCount]uint8
+
+// of returns the parameter of a kind, nil if there is none.
+func (ps *places) of(k probe.Kind) *param {
+	if ps[k] == 0 {
+		return nil
+	}
+	return &params[k][ps[k]-1]
+}
+
+func (ps *places) has(k probe.Kind) bool { return ps[k] != 0 }
+
 // rawField is a number if the parameter is one for every event that has it, else a string.
-func rawField(name string, byKind *[len(categories)]*param) fields.Field {
+func rawField(name string, byKind *places) fields.Field {
 	numeric, some := true, false
-	for _, p := range byKind {
-		if p != nil {
+	for k := range byKind {
+		if p := byKind.of(probe.Kind(k)); p != nil {
 			numeric, some = numeric && p.format.numeric(), true
 		}
 	}
 	numeric = numeric && some
 	f := fields.Field{
 		Name: "evt.rawarg." + name, Type: fields.String, NoRHS: true, NoTransform: true,
-		Doc: "Parameter " + name + " of the event as it was passed; null for events without it.",
+		Events: eventsWith(byKind.has),
+		Doc:    "Parameter " + name + " of the event as it was passed; null for events without it.",
 		Extract: extractor(func(e *Event) fields.Value {
-			p := byKind[e.kind()]
+			p := byKind.of(e.kind())
 			if p == nil {
 				return null
 			}
@@ -174,7 +182,10 @@ func allArgs(e *Event) fields.Value {
 // appendRaw appends the parameter as a number, or the text as it was passed.
 func (e *Event) appendRaw(b []byte, p *param, a arg) []byte {
 	switch p.format {
-	case asHex:
+	case asHex, asErrnoHex:
+		if p.format == asErrnoHex && a.num < 0 {
+			break
+		}
 		from := len(b)
 		b = strconv.AppendUint(b, uint64(a.num), 16)
 		for i := from; i < len(b); i++ {
@@ -207,7 +218,7 @@ func (e *Event) appendRaw(b []byte, p *param, a arg) []byte {
 // more to say than the raw form does.
 func (e *Event) appendReadable(b []byte, p *param, a arg) []byte {
 	switch p.format {
-	case asErrno:
+	case asErrno, asErrnoHex:
 		return append(b, errnoName(a.num)...)
 	case asFD:
 		return e.appendFD(b, p, a.num)

@@ -106,3 +106,12 @@ func TestAFork(t *testing.T) {
 		"evt.arg.vtid", `"11"`, "evt.arg.res", `"bash"`,
 	})
 }
+
+func TestASuccessfulExecveatIsAnExecve(t *testing.T) {
+	w := newWorld(t)
+	rec := exec(10, 1, "prog")
+	rec.Path = "/dev/fd/3/prog"
+	w.check(rec, want{"evt.type", `"execve"`, "evt.arg.filename", `"/dev/fd/3/prog"`, "evt.res", `"SUCCESS"`})
+	rec.Path = "/dev/fd/3"
+	w.check(rec, want{"evt.type", `"execve"`, "evt.arg.filename", `"/dev/fd/3"`})
+}

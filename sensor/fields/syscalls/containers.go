@@ -18,7 +18,7 @@ func (e *Event) info() *container.Info { return e.src.opt.Containers.Info(e.Proc
 
 func containerFields() []fields.Field {
 	text := func(name, doc string, f func(*container.Info) string) fields.Field {
-		return fields.Field{Name: name, Type: fields.String, Doc: doc, Extract: extractor(func(e *Event) fields.Value {
+		return fields.Field{Name: name, Type: fields.String, Doc: doc, Late: true, Extract: extractor(func(e *Event) fields.Value {
 			if info := e.info(); info != nil {
 				return fields.Text(f(info))
 			}
@@ -26,7 +26,7 @@ func containerFields() []fields.Field {
 		})}
 	}
 	flag := func(name, doc string, f func(*container.Info) *bool) fields.Field {
-		return fields.Field{Name: name, Type: fields.Bool, Doc: doc, Extract: extractor(func(e *Event) fields.Value {
+		return fields.Field{Name: name, Type: fields.Bool, Doc: doc, Late: true, Extract: extractor(func(e *Event) fields.Value {
 			if info := e.info(); info != nil && f(info) != nil {
 				return fields.Boolean(*f(info))
 			}
@@ -47,9 +47,15 @@ func containerFields() []fields.Field {
 			}),
 		},
 		{
-			Name: "container.type", Type: fields.String,
-			Doc:     "Kind of runtime, as the control group tells: podman, docker, cri, cri-o, containerd, lxc, libvirt-lxc, bpm or host.",
-			Extract: extractor(func(e *Event) fields.Value { return fields.Text(e.Proc.Container.Engine.String()) }),
+			Name: "container.type", Type: fields.String, Late: true,
+			Doc: "Kind of runtime: podman, docker, cri, cri-o, containerd, lxc, libvirt-lxc, bpm or host; what the control group " +
+				"tells until the runtime itself has told.",
+			Extract: extractor(func(e *Event) fields.Value {
+				if info := e.info(); info != nil && !info.ID.Host() {
+					return fields.Text(info.ID.Engine.String())
+				}
+				return fields.Text(e.Proc.Container.Engine.String())
+			}),
 		},
 		{
 			Name: "container.start_ts", Type: fields.Time,
@@ -79,13 +85,16 @@ func containerFields() []fields.Field {
 			func(i *container.Info) string { return i.ImageTag }),
 		text("container.image.digest", "Digest of the container's image.",
 			func(i *container.Info) string { return i.ImageDigest }),
-		text("container.healthcheck", "Command of the container's health check.",
+		text("container.healthcheck", "Command of the container's health check, NONE where the one of its image is switched off; "+
+			"Docker and Podman tell it.",
 			func(i *container.Info) string { return i.Healthcheck }),
-		text("container.liveness_probe", "Command of the container's liveness probe.",
+		text("container.liveness_probe", "Command of the container's liveness probe, as kubectl apply has left it at the pod.",
 			func(i *container.Info) string { return i.Liveness }),
-		text("container.readiness_probe", "Command of the container's readiness probe.",
+		text("container.readiness_probe", "Command of the container's readiness probe, as kubectl apply has left it at the pod.",
 			func(i *container.Info) string { return i.Readiness }),
-		text("container.ip", "Address of the container.", func(i *container.Info) string { return i.IP }),
+		text("container.ip", "Address of the container, in a pod that of the pod.", func(i *container.Info) string { return i.IP }),
+		text("container.cni.json", "What the network plugin answered for the container's pod, as JSON.",
+			func(i *container.Info) string { return i.CNI }),
 		flag("container.privileged", "Whether the container is privileged.",
 			func(i *container.Info) *bool { return i.Privileged }),
 		flag("container.host_pid", "Whether the container shares the host's pid namespace.",
@@ -97,7 +106,7 @@ func containerFields() []fields.Field {
 		label("container.label", "Value of a label of the container.", containerLabels),
 		labels("container.labels", "Labels of the container, joined as key:value with commas.", containerLabels),
 	}
-	return append(fs, mountFields()...)
+	return slices.Concat(fs, mountFields(), healthFields())
 }
 
 func containerLabels(i *container.Info) map[string]string { return i.Labels }
@@ -106,7 +115,7 @@ func podLabels(i *container.Info) map[string]string       { return i.PodLabels }
 // label is null where there is no such label.
 func label(name, doc string, of func(*container.Info) map[string]string) fields.Field {
 	return fields.Field{
-		Name: name, Type: fields.String, Arg: fields.KeyArg, Doc: doc,
+		Name: name, Type: fields.String, Arg: fields.KeyArg, Doc: doc, Late: true,
 		Extract: extractorArg(func(e *Event, a fields.Arg) fields.Value {
 			info := e.info()
 			if info == nil {
@@ -118,9 +127,11 @@ func label(name, doc string, of func(*container.Info) map[string]string) fields.
 	}
 }
 
+// labels leaves out, as Falco does, those that say nothing of the container that another field
+// does not say.
 func labels(name, doc string, of func(*container.Info) map[string]string) fields.Field {
 	return fields.Field{
-		Name: name, Type: fields.String, Doc: doc,
+		Name: name, Type: fields.String, Doc: doc, Late: true,
 		Extract: extractor(func(e *Event) fields.Value {
 			info := e.info()
 			if info == nil {
@@ -129,7 +140,9 @@ func labels(name, doc string, of func(*container.Info) map[string]string) fields
 			m := of(info)
 			keys := make([]string, 0, len(m))
 			for k := range m {
-				keys = append(keys, k)
+				if !strings.HasPrefix(k, "io.kubernetes.") && !strings.HasPrefix(k, "annotation.") {
+					keys = append(keys, k)
+				}
 			}
 			slices.Sort(keys)
 			from, b := len(e.text), e.text
@@ -137,7 +150,10 @@ func labels(name, doc string, of func(*container.Info) map[string]string) fields
 				if len(b) > from {
 					b = append(b, ", "...)
 				}
-				b = append(append(append(b, k...), ':'), m[k]...)
+				b = append(b, k...)
+				if m[k] != "" {
+					b = append(append(b, ':'), m[k]...)
+				}
 			}
 			return fields.Text(e.made(b, from))
 		}),
@@ -148,7 +164,7 @@ func mountFields() []fields.Field {
 	part := func(name, doc string, f func(container.Mount) string) fields.Field {
 		find := mountFinder(strings.HasSuffix(name, ".source"))
 		return fields.Field{
-			Name: name, Type: fields.String, Arg: fields.KeyArg, Doc: doc,
+			Name: name, Type: fields.String, Arg: fields.KeyArg, Doc: doc, Late: true,
 			CheckArg: checkMountArg,
 			Extract: extractorArg(func(e *Event, a fields.Arg) fields.Value {
 				info := e.info()
@@ -166,7 +182,7 @@ func mountFields() []fields.Field {
 	const which = " of the mount with the number in brackets, or else of the first whose source matches the regular expression there"
 	return []fields.Field{
 		{
-			Name: "container.mounts", Type: fields.String,
+			Name: "container.mounts", Type: fields.String, Late: true,
 			Doc: "Mounts of the container as source:dest:mode:writable:propagation, joined by commas.",
 			Extract: extractor(func(e *Event) fields.Value {
 				info := e.info()
@@ -249,7 +265,7 @@ func mountFinder(byDest bool) func([]container.Mount, string) (container.Mount, 
 // podFields are null outside of pods, and while the runtime has not told.
 func podFields() []fields.Field {
 	text := func(name, doc string, f func(*container.Info) string) fields.Field {
-		return fields.Field{Name: name, Type: fields.String, Doc: doc, Extract: extractor(func(e *Event) fields.Value {
+		return fields.Field{Name: name, Type: fields.String, Doc: doc, Late: true, Extract: extractor(func(e *Event) fields.Value {
 			info := e.info()
 			if info == nil {
 				return null
@@ -262,13 +278,13 @@ func podFields() []fields.Field {
 		text("k8s.pod.name", "Name of the pod.", func(i *container.Info) string { return i.PodName }),
 		text("k8s.ns.name", "Namespace of the pod.", func(i *container.Info) string { return i.PodNamespace }),
 		text("k8s.pod.uid", "Unique id of the pod.", func(i *container.Info) string { return i.PodUID }),
-		text("k8s.pod.id", "First 12 characters of the id of the pod's sandbox.",
-			func(i *container.Info) string { return i.PodSandboxID[:min(12, len(i.PodSandboxID))] }),
+		text("k8s.pod.id", "Unique id of the pod, the same as k8s.pod.uid.", func(i *container.Info) string { return i.PodUID }),
 		text("k8s.pod.sandbox_id", "First 12 characters of the id of the pod's sandbox.",
 			func(i *container.Info) string { return i.PodSandboxID[:min(12, len(i.PodSandboxID))] }),
 		text("k8s.pod.full_sandbox_id", "Id of the pod's sandbox.",
 			func(i *container.Info) string { return i.PodSandboxID }),
 		text("k8s.pod.ip", "Address of the pod.", func(i *container.Info) string { return i.PodIP }),
+		text("k8s.pod.cni.json", "What the network plugin answered for the pod, as JSON.", func(i *container.Info) string { return i.CNI }),
 		label("k8s.pod.label", "Value of a label of the pod.", podLabels),
 		labels("k8s.pod.labels", "Labels of the pod, joined as key:value with commas.", podLabels),
 	}

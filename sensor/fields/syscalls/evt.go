@@ -1,6 +1,9 @@
 package syscalls
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +23,11 @@ func timeFields() []fields.Field {
 			Format: func(v fields.Value) string { return layout(time.Unix(0, int64(v.Num))) },
 		}
 	}
+	padded := func(name string, t fields.Type, doc string, f func(*Event) fields.Value) fields.Field {
+		field := eventField(name, t, doc, f)
+		field.Format = func(v fields.Value) string { return fmt.Sprintf("%09d", v.Num) }
+		return field
+	}
 	return []fields.Field{
 		stamp("evt.time", "Time of the event, printed as local time of day with nanoseconds.",
 			func(t time.Time) string { return t.Local().Format("15:04:05.000000000") }),
@@ -27,6 +35,8 @@ func timeFields() []fields.Field {
 			func(t time.Time) string { return t.Local().Format("15:04:05") }),
 		stamp("evt.time.iso8601", "Time of the event, printed in ISO 8601 with nanoseconds and time zone, in UTC.",
 			func(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000000-0700") }),
+		stamp("evt.outputtime", "Like evt.time.",
+			func(t time.Time) string { return t.Local().Format("15:04:05.000000000") }),
 		stamp("evt.datetime", "Date and time of the event, printed as local time with nanoseconds.",
 			func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000000000") }),
 		stamp("evt.datetime.s", "Date and time of the event, printed as local time in whole seconds.",
@@ -34,19 +44,19 @@ func timeFields() []fields.Field {
 		eventField("evt.rawtime", fields.Time, "Time of the event in nanoseconds since the epoch.", eventTime),
 		eventField("evt.rawtime.s", fields.Time, "Whole seconds of the time of the event since the epoch.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.time / uint64(time.Second)) }),
-		eventField("evt.rawtime.ns", fields.Time, "Nanoseconds of the time of the event beyond the whole second.",
+		padded("evt.rawtime.ns", fields.Time, "Nanoseconds of the time of the event beyond the whole second.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.time % uint64(time.Second)) }),
-		eventField("evt.reltime", fields.Duration, "Nanoseconds since the first event.",
+		padded("evt.reltime", fields.Duration, "Nanoseconds since the first event.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.since(e.src.first)) }),
 		eventField("evt.reltime.s", fields.Duration, "Whole seconds since the first event.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.since(e.src.first) / uint64(time.Second)) }),
-		eventField("evt.reltime.ns", fields.Duration, "Nanoseconds since the first event beyond the whole second.",
+		padded("evt.reltime.ns", fields.Duration, "Nanoseconds since the first event beyond the whole second.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.since(e.src.first) % uint64(time.Second)) }),
 		eventField("evt.deltatime", fields.Duration, "Nanoseconds since the previous event.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.delta()) }),
 		eventField("evt.deltatime.s", fields.Duration, "Whole seconds since the previous event.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.delta() / uint64(time.Second)) }),
-		eventField("evt.deltatime.ns", fields.Duration, "Nanoseconds since the previous event beyond the whole second.",
+		padded("evt.deltatime.ns", fields.Duration, "Nanoseconds since the previous event beyond the whole second.",
 			func(e *Event) fields.Value { return fields.Unsigned(e.delta() % uint64(time.Second)) }),
 	}
 }
@@ -59,11 +69,8 @@ func eventFields() []fields.Field {
 			func(*Event) fields.Value { return fields.Text(SourceName) }),
 		eventField("evt.hostname", fields.String, "Name of the machine the sensor runs on.",
 			func(e *Event) fields.Value { return fields.Text(e.src.opt.Hostname) }),
-		eventField("evt.pluginname", fields.String, "Name of the plugin that made the event: null, as the kernel did.", nothing),
-		eventField("evt.plugininfo", fields.String, "What the plugin that made the event says of it: null, as the kernel did.", nothing),
 		eventField("evt.is_async", fields.Bool, "Whether the event is not one of the kernel: false.",
 			func(*Event) fields.Value { return fields.Boolean(false) }),
-		eventField("evt.asynctype", fields.String, "Name of an event that is not one of the kernel: null.", nothing),
 		eventField("evt.type", fields.String, "Name of the event, such as open or execve; a successful execveat counts as execve.", eventType),
 		eventField("syscall.type", fields.String, "Name of the system call, like evt.type; null for an event that is none, such as procexit.",
 			func(e *Event) fields.Value {
@@ -72,14 +79,7 @@ func eventFields() []fields.Field {
 				}
 				return eventType(e)
 			}),
-		{
-			Name: "evt.type.is", Type: fields.Uint, Arg: fields.KeyArg,
-			Doc: "1 if evt.type is the name in brackets, else 0.",
-			Extract: extractorArg(func(e *Event, a fields.Arg) fields.Value {
-				return fields.Value{Valid: true, Num: fields.Boolean(eventTypes[e.kind()] == a.Key).Num}
-			}),
-		},
-		eventField("evt.category", fields.String, "Kind of event: file, net, IPC, memory, process, user, signal or other; for reading and writing that of the descriptor.",
+		eventField("evt.category", fields.String, "Kind of event: file, net, IPC, memory, process, user, signal, sleep, system, time, wait or other; for reading and writing that of the descriptor.",
 			eventCategory),
 		eventField("evt.cpu", fields.Int, "Number of the CPU on which it happened.",
 			func(e *Event) fields.Value { return fields.Signed(int64(e.Rec.CPU)) }),
@@ -93,19 +93,12 @@ func eventFields() []fields.Field {
 			}),
 		eventField("evt.failed", fields.Bool, "Whether the system call returned an error.",
 			func(e *Event) fields.Value { return fields.Boolean(e.failed()) }),
-		eventField("evt.buffer", fields.Bytes, "Beginning of the data that was sent or received.",
+		eventField("evt.buffer", fields.Bytes, "Beginning of the data that was read, written, sent or received.",
 			func(e *Event) fields.Value {
-				if !transfers(e.kind()) || e.failed() {
+				if !carriesData(e.kind()) || e.failed() {
 					return null
 				}
 				return fields.Text(bytesAsString(e.Rec.Data))
-			}),
-		eventField("evt.buflen", fields.Uint, "Number of bytes that were sent or received.",
-			func(e *Event) fields.Value {
-				if !transfers(e.kind()) || e.failed() {
-					return null
-				}
-				return fields.Unsigned(uint64(e.Rec.Ret))
 			}),
 		eventField("evt.is_io", fields.Bool, "Whether the event reads from or writes to a descriptor.",
 			func(e *Event) fields.Value { return fields.Boolean(transfers(e.kind()) || reads(e.kind())) }),
@@ -123,8 +116,8 @@ func eventFields() []fields.Field {
 				}
 				return null
 			}),
-		eventField("evt.is_wait", fields.Bool, "Whether the system call waits for something: false.",
-			func(*Event) fields.Value { return fields.Boolean(false) }),
+		eventField("evt.is_wait", fields.Bool, "Whether the system call waits for something: poll, ppoll, select, epoll_wait and nanosleep do.",
+			func(e *Event) fields.Value { return fields.Boolean(waits(e.kind())) }),
 		eventField("evt.is_syslog", fields.Bool, "Whether the event writes to /dev/log.",
 			func(e *Event) fields.Value {
 				if !writes(e.kind()) || !e.descriptor().known {
@@ -132,12 +125,6 @@ func eventFields() []fields.Field {
 				}
 				name, _ := e.descriptorName()
 				return fields.Boolean(strings.HasSuffix(name, "/dev/log"))
-			}),
-		eventField("evt.count", fields.Uint, "Always 1.",
-			func(*Event) fields.Value { return fields.Unsigned(1) }),
-		eventField("evt.count.error", fields.Uint, "1 if the system call returned an error, else 0.",
-			func(e *Event) fields.Value {
-				return fields.Value{Valid: true, Num: fields.Boolean(e.failed()).Num}
 			}),
 	}, deprecatedEventFields()...)
 }
@@ -158,6 +145,24 @@ func openFields() []fields.Field {
 		eventField("evt.abspath.dst", fields.String, "Absolute form of the path that a rename, link or symlink makes.",
 			func(e *Event) fields.Value { return e.absolute(secondPath) }),
 	}
+}
+
+// typeFields are one for every name that evt.type may be compared with.
+func typeFields() []fields.Field {
+	names := slices.Collect(maps.Keys(unwatched))
+	for _, name := range eventTypes {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	fs := make([]fields.Field, 0, len(names))
+	for _, name := range names {
+		fs = append(fs, eventField("evt.type.is."+name, fields.Uint, "1 if evt.type is "+name+", else 0.",
+			func(e *Event) fields.Value {
+				return fields.Value{Valid: true, Num: fields.Boolean(eventTypes[e.typeNumber()] == name).Num}
+			}))
+	}
+	return fs
 }
 
 func deprecatedEventFields() []fields.Field {
@@ -194,7 +199,7 @@ func (e *Event) delta() uint64 { return e.since(e.previous) }
 
 func eventType(e *Event) fields.Value {
 	k := e.kind()
-	return fields.Value{Valid: k != probe.KindUnknown, Str: eventTypes[k]}
+	return fields.Value{Valid: k != probe.KindUnknown, Str: eventTypes[e.typeNumber()]}
 }
 
 func eventCategory(e *Event) fields.Value {
@@ -249,21 +254,51 @@ func errnoName(ret int64) string {
 }
 
 func reads(k probe.Kind) bool {
-	return k == probe.KindRecvfrom || k == probe.KindRecvmsg || k == probe.KindFinitModule
+	switch k {
+	case probe.KindRecvfrom, probe.KindRecvmsg, probe.KindFinitModule,
+		probe.KindRead, probe.KindPread, probe.KindReadv, probe.KindPreadv, probe.KindPreadv2,
+		probe.KindRecv, probe.KindRecvmmsg, probe.KindCopyFileRange:
+		return true
+	}
+	return false
 }
 
-func writes(k probe.Kind) bool { return k == probe.KindSendto || k == probe.KindSendmsg }
+func writes(k probe.Kind) bool {
+	switch k {
+	case probe.KindSendto, probe.KindSendmsg,
+		probe.KindWrite, probe.KindPwrite, probe.KindWritev, probe.KindPwritev, probe.KindPwritev2,
+		probe.KindSend, probe.KindSendmmsg, probe.KindSendfile:
+		return true
+	}
+	return false
+}
 
-// transfers says that the event carries data.
+func waits(k probe.Kind) bool {
+	switch k {
+	case probe.KindPoll, probe.KindPpoll, probe.KindSelect, probe.KindEpollWait, probe.KindNanosleep:
+		return true
+	}
+	return false
+}
+
+// transfers says that the event's result is a number of bytes that were moved.
 func transfers(k probe.Kind) bool {
-	return k == probe.KindSendto || k == probe.KindSendmsg ||
-		k == probe.KindRecvfrom || k == probe.KindRecvmsg
+	switch k {
+	case probe.KindFinitModule, probe.KindSendmmsg, probe.KindRecvmmsg:
+		return false
+	}
+	return reads(k) || writes(k)
+}
+
+// carriesData says that the event has the beginning of what it moved.
+func carriesData(k probe.Kind) bool {
+	return transfers(k) && k != probe.KindSendfile && k != probe.KindCopyFileRange
 }
 
 // opens says that the event is one of the open family, creat excepted.
 func (e *Event) opens() bool {
 	switch e.kind() {
-	case probe.KindOpen, probe.KindOpenat, probe.KindOpenat2:
+	case probe.KindOpen, probe.KindOpenat, probe.KindOpenat2, probe.KindOpenByHandleAt:
 		return true
 	}
 	return false

@@ -129,7 +129,7 @@ func forkParams() []param {
 		param{name: "cgroups", format: asBytes, get: func(e *Event) arg {
 			return arg{text: e.Proc.Cgroup, ok: e.Proc.Cgroup != ""}
 		}},
-		flagsParam("flags", cloneFlagNames, absent),
+		flagsParam("flags", cloneFlagNames, ofChild(func(f *probe.Fork) int64 { return numberCloneFlags(f.Flags) })),
 		intParam("uid", func(e *Event) arg { return number(int64(e.Rec.UID)) }),
 		intParam("gid", func(e *Event) arg { return number(int64(e.Rec.GID)) }),
 		param{name: "vtid", format: asInt, get: ofChild(func(f *probe.Fork) int64 { return int64(f.VTID) })},

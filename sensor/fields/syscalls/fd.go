@@ -165,7 +165,18 @@ func (e *Event) newDescriptor() descriptor {
 	case probe.KindSymlinkat:
 		return e.folderDescriptor(secondPath)
 	default:
-		return descriptor{}
+		at, ok := rec.Kind.FD()
+		folder, inFolder := rec.Kind.Folder(false)
+		switch {
+		case !ok:
+			return descriptor{}
+		case inFolder && folder == at:
+			return e.folderDescriptor(firstPath)
+		case at == probe.Returned:
+			d.num, d.known = rec.Ret, rec.Ret >= 0 && ofFile
+		default:
+			d.num, d.known = int64(int32(rec.Args[at])), ofFile
+		}
 	}
 	if d.known {
 		d.class = classOf(rec.File.Kind)

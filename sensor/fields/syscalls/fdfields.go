@@ -28,6 +28,9 @@ func descriptorFields() []fields.Field {
 			return f(e, d)
 		})
 	}
+	device := known("fd.dev", fields.Uint, "Number of the device that holds the file, printed in hexadecimal.",
+		func(e *Event, _ *descriptor) fields.Value { return fields.Unsigned(uint64(e.Rec.File.Dev)) })
+	device.Format = func(v fields.Value) string { return strings.ToUpper(strconv.FormatUint(v.Num, 16)) }
 	return []fields.Field{
 		field("fd.num", fields.Int, "Number of the descriptor; -1 for a failed open, the system's constant where a path starts from the working directory.",
 			func(_ *Event, d *descriptor) fields.Value { return fields.Signed(d.num) }),
@@ -41,8 +44,7 @@ func descriptorFields() []fields.Field {
 		field("fd.nameraw", fields.Path, "Path of a file as it was passed.", rawName),
 		field("fd.directory", fields.Path, "Folder of the file; of a folder its own name.", directory),
 		known("fd.filename", fields.Path, "Last part of the file's name.", filename),
-		known("fd.dev", fields.Uint, "Number of the device that holds the file.",
-			func(e *Event, _ *descriptor) fields.Value { return fields.Unsigned(uint64(e.Rec.File.Dev)) }),
+		device,
 		known("fd.dev.major", fields.Uint, "Major number of the device that holds the file.",
 			func(e *Event, _ *descriptor) fields.Value {
 				return fields.Unsigned(uint64(unix.Major(uint64(e.Rec.File.Dev))))

@@ -4,6 +4,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/saker-security/saker/sensor/probe"
 )
 
 // The flags of an open as rules and evt.args number them, the same on every architecture.
@@ -38,8 +40,12 @@ var largefile = func() uint32 {
 // openFlags are the flags of the event's open in the numbers above.
 func (e *Event) openFlags() uint32 {
 	rec := e.Rec
-	flags := fileFlags(rec.OpenFlags)
-	switch rec.OpenFlags & unix.O_ACCMODE {
+	native := rec.OpenFlags
+	if rec.Kind == probe.KindOpenByHandleAt {
+		native = uint32(rec.Args[2])
+	}
+	flags := fileFlags(native)
+	switch native & unix.O_ACCMODE {
 	case unix.O_RDONLY:
 		flags |= flagRead
 	case unix.O_WRONLY:

@@ -10,24 +10,25 @@ import (
 type format uint8
 
 const (
-	asInt     format = iota // signed decimal
-	asHex                   // upper-case hexadecimal without prefix
-	asOctal                 // with a leading zero, zero as 0
-	asErrno                 // the number, resolved to the error's name
-	asFD                    // the number, resolved to <type>name
-	asPID                   // the number, resolved to the process's name
-	asUID                   // the number, resolved to the user's name
-	asGID                   // the number, resolved to the group's name
-	asSignal                // the number, resolved to the signal's name
-	asFlags                 // the number, resolved to the names of its bits
-	asEnum                  // the number, resolved to its names
-	asMode                  // octal, resolved to the names of its bits
-	asText                  // a string as it is
-	asPath                  // a path as it was passed, resolved to an absolute one
-	asBytes                 // with a dot for every byte that is not printable ASCII
-	asTime                  // local date and time
-	asTuple                 // the two ends of a socket
-	asAddress               // one end of a socket
+	asInt      format = iota // signed decimal
+	asHex                    // upper-case hexadecimal without prefix
+	asOctal                  // with a leading zero, zero as 0
+	asErrno                  // the number, resolved to the error's name
+	asErrnoHex               // an error like that, else upper-case hexadecimal
+	asFD                     // the number, resolved to <type>name
+	asPID                    // the number, resolved to the process's name
+	asUID                    // the number, resolved to the user's name
+	asGID                    // the number, resolved to the group's name
+	asSignal                 // the number, resolved to the signal's name
+	asFlags                  // the number, resolved to the names of its bits
+	asEnum                   // the number, resolved to its names
+	asMode                   // octal, resolved to the names of its bits
+	asText                   // a string as it is
+	asPath                   // a path as it was passed, resolved to an absolute one
+	asBytes                  // with a dot for every byte that is not printable ASCII
+	asTime                   // local date and time
+	asTuple                  // the two ends of a socket
+	asAddress                // one end of a socket
 )
 
 // numeric says that the parameter's raw value is a number.
@@ -184,8 +185,8 @@ func signalParam(i int) param {
 	return param{name: "sig", format: asSignal, get: register32(i)}
 }
 
-// params are the parameters of each kind, in the order of evt.arg[0], evt.arg[1], …
-var params = [len(categories)][]param{
+// commonParams are the parameters of the kinds that are Common.
+var commonParams = map[probe.Kind][]param{
 	probe.KindExecve:   append(execParams(), param{name: "filename", format: asPath, get: execFilename}),
 	probe.KindExecveat: execParams(),
 	probe.KindFork:     forkParams(),

@@ -58,7 +58,10 @@ func (e *Event) dirfd(p pathArg) (int32, bool) {
 		at = 2 * int(p)
 	}
 	if at < 0 {
-		return 0, false
+		var ok bool
+		if at, ok = e.Rec.Kind.Folder(p == secondPath); !ok {
+			return 0, false
+		}
 	}
 	return int32(e.Rec.Args[at]), true
 }

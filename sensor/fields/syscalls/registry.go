@@ -12,11 +12,13 @@ const SourceName = "syscall"
 // NewRegistry returns the fields of kernel events. hosts may be nil; then conditions on host
 // names are false. Without a Source the registry serves to check and describe rules.
 func NewRegistry(hosts *Hosts) *fields.Registry {
-	r := fields.NewRegistry(SourceName, slices.Concat(
-		timeFields(), eventFields(), openFields(), argFields(), processFields(), lineageFields(), threadFields(),
-		userFields(), descriptorFields(), socketFields(), stdioFields(), pathFields(), containerFields(),
-		podFields(),
-	))
+	all := slices.Concat(
+		timeFields(), eventFields(), typeFields(), openFields(), countFields(), argFields(), processFields(), lineageFields(), threadFields(),
+		userFields(), descriptorFields(), socketFields(), stdioFields(), usageFields(), pathFields(), containerFields(),
+		podFields(), absentFields(),
+	)
+	noteEvents(all)
+	r := fields.NewRegistry(SourceName, all)
 	r.EventTypes, r.Unwatched = eventTypes, unwatched
 	r.EventType = func(ev any) int { return ev.(*Event).typeNumber() }
 	if hosts != nil {

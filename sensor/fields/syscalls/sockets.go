@@ -48,8 +48,12 @@ type socketState struct {
 // uses a field. Without these records roles are guessed by the ports, and proc.stdin.type and
 // its like are null for sockets.
 func StateKinds(asked []probe.Kind, uses func(field string) bool) []probe.Kind {
-	datagrams := slices.ContainsFunc(asked, func(k probe.Kind) bool { return transfers(k) })
-	if !datagrams && !slices.ContainsFunc(stdioNames, uses) {
+	// What is asked of a descriptor may be asked of a socket.
+	readers := slices.ContainsFunc(asked, func(k probe.Kind) bool {
+		_, ok := k.FD()
+		return transfers(k) || ok && !k.Common()
+	})
+	if !readers && !slices.ContainsFunc(stdioNames, uses) {
 		return nil
 	}
 	return []probe.Kind{probe.KindConnect, probe.KindAccept, probe.KindAccept4, probe.KindBind}

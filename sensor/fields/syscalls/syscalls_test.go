@@ -190,7 +190,7 @@ func TestTypesOfEvents(t *testing.T) {
 	}
 	w.check(&probe.Record{Kind: probe.KindProcexit}, want{
 		"syscall.type", "null", "evt.res", "null", "evt.rawres", "null",
-		"evt.type.is[procexit]", "1", "evt.type.is[open]", "0",
+		"evt.type.is.procexit", "1", "evt.type.is.open", "0", "evt.type.is.mmap", "0",
 	})
 }
 
@@ -359,7 +359,7 @@ func TestContainers(t *testing.T) {
 	yes := true
 	w.containers.Store(&container.Info{
 		ID: container.FromCgroup("/docker/" + full), Name: "web", Image: "nginx:1", ImageRepository: "nginx", ImageTag: "1",
-		Privileged: &yes, Labels: map[string]string{"b": "2", "a": "1"}, PodName: "web-0", PodNamespace: "prod",
+		Privileged: &yes, Labels: map[string]string{"b": "2", "a": "1"}, PodName: "web-0", PodNamespace: "prod", PodUID: "3e41dc6b-08a8",
 		PodSandboxID: full, PodLabels: map[string]string{"app": "web"},
 		Mounts: []container.Mount{
 			{Source: "/var/lib/x", Dest: "/data", Mode: "rw", Writable: true, Propagation: "private"},
@@ -374,7 +374,7 @@ func TestContainers(t *testing.T) {
 		"container.mount[1]", `"/etc/ssl:/ssl::false:"`, "container.mount.dest[/etc]", `"/ssl"`, "container.mount.dest[/]", `"/data"`,
 		"container.mount.dest[7]", "null", "container.mount.dest[^ssl]", "null", "container.mount.source[/data]", `"/var/lib/x"`,
 		"container.mount.rdwr[0]", `"true"`, "container.mount.mode[0]", `"rw"`, "container.mount.propagation[0]", `"private"`,
-		"k8s.pod.name", `"web-0"`, "k8s.ns.name", `"prod"`, "k8s.pod.id", `"0123456789ab"`, "k8s.pod.full_sandbox_id", `"` + full + `"`,
+		"k8s.pod.name", `"web-0"`, "k8s.ns.name", `"prod"`, "k8s.pod.id", `"3e41dc6b-08a8"`, "k8s.pod.sandbox_id", `"0123456789ab"`, "k8s.pod.full_sandbox_id", `"` + full + `"`,
 		"k8s.pod.label[app]", `"web"`, "k8s.pod.labels", `"app:web"`, "k8s.deployment.name", "null",
 	})
 }

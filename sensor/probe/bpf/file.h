@@ -92,27 +92,33 @@ static __always_inline __u64 argument(const struct scratch *s, __u64 place)
 }
 
 /*
- * Appends a path argument and, when it is relative, the folder it starts from: what the
- * descriptor at the place dir refers to, or the working directory.
+ * Appends the folder that a path of n bytes starts from, if it is relative: what the
+ * descriptor at the place dir refers to, or the working directory. The path lies in the body
+ * from text on.
  */
-static __always_inline void put_path_argument(struct scratch *s, __u8 tag, __u8 dir_tag, __u8 path, __u8 dir)
+static __always_inline void put_start_folder(struct scratch *s, __u8 tag, __u64 text, long n, __u8 dir)
 {
-	__u64 at = s->len;
-	long n = put_user_text(s, tag, argument(s, path));
-
 	if (n < 0 || dir == NO_ARG)
 		return;
-	opaque(at);
-	if (at > BODY_LIMIT || s->body[at + sizeof(struct section)] == '/')
+	opaque(text);
+	if (text > BODY_LIMIT || s->body[text] == '/')
 		return;
 	if (dir == ARG_IMPLIED || (__s32)argument(s, dir) == AT_FDCWD) {
-		put_cwd(s, dir_tag);
+		put_cwd(s, tag);
 	} else {
 		struct file *file = file_of_fd(s, argument(s, dir));
 
 		if (file)
-			put_file_path(s, dir_tag, file);
+			put_file_path(s, tag, file);
 	}
+}
+
+/* Appends a path argument and, when it is relative, the folder it starts from. */
+static __always_inline void put_path_argument(struct scratch *s, __u8 tag, __u8 dir_tag, __u8 path, __u8 dir)
+{
+	__u64 text = s->len + sizeof(struct section);
+
+	put_start_folder(s, dir_tag, text, put_user_text(s, tag, argument(s, path)), dir);
 }
 
 /* Appends the file that the call is about, if it is about one. */

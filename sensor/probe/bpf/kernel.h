@@ -35,13 +35,23 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
+/* A helper by whose number its existence is asked for. */
+enum bpf_func_id {
+	BPF_FUNC_task_pt_regs = 175,
+};
+
 #define BPF_NOEXIST 1
+#define BPF_RB_AVAIL_DATA 0
 
 #define AT_FDCWD -100
+#define EINPROGRESS 115
+
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define AF_NETLINK 16
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 
 #define O_ACCMODE 03
 #define O_WRONLY 01
@@ -98,6 +108,7 @@ typedef struct {
 } kernel_cap_t;
 
 struct qstr {
+	__u32 len;
 	const unsigned char *name;
 };
 
@@ -237,7 +248,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	int pid, tgid;
 	int exit_code;
-	__u64 start_boottime;
+	__u64 start_boottime, self_exec_id;
 	char comm[16];
 	struct task_struct *real_parent, *group_leader;
 	struct pid *thread_pid;

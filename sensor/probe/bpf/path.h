@@ -98,6 +98,75 @@ __noinline int put_path(__u32 tag, __u64 mnt_address, __u64 dentry_address)
 	return 0;
 }
 
+/*
+ * Where folders are written for the automaton, which reads them from the root on: right to
+ * left, up to the end of this part of the body. The sections of a record that is still
+ * being judged end far before.
+ */
+#define FOLDER_AT (2 * SECTION_MAX)
+#define FOLDER_MAX 512
+
+/*
+ * Writes the path of a dentry in a mount with a slash at its end, and returns where in the
+ * body it begins; negative if it is too long or has no root.
+ */
+__noinline int put_folder(__u64 mnt_address, __u64 dentry_address)
+{
+	struct scratch *s = scratch_of_cpu();
+	struct vfsmount *mnt, *root_mnt;
+	struct dentry *dentry, *root;
+	struct fs_struct *fs;
+	__u8 *text;
+
+	if (!s)
+		return -1;
+	text = &s->body[FOLDER_AT];
+	text[FOLDER_MAX - 1] = 0;
+	text[FOLDER_MAX - 2] = '/';
+	s->pos = FOLDER_MAX - 2;
+	fs = READ(s->task, fs);
+	root_mnt = READ(fs, root.mnt);
+	root = READ(fs, root.dentry);
+	for (int i = 0; i < MAX_DEPTH; i++) {
+		struct dentry *parent;
+		__u64 len, pos;
+
+		dentry = (void *)dentry_address;
+		mnt = (void *)mnt_address;
+		if (dentry == root && mnt == root_mnt)
+			return FOLDER_AT + s->pos;
+		if (dentry == READ(mnt, mnt_root)) {
+			struct mount *mount = mount_of(mnt);
+			struct mount *up = READ(mount, mnt_parent);
+
+			if (up == mount || !up)
+				return FOLDER_AT + s->pos;
+			dentry_address = address_of(s, READ(mount, mnt_mountpoint));
+			mnt_address = address_of(s, up) + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		parent = READ(dentry, d_parent);
+		if (dentry == parent)
+			break;
+		len = READ(dentry, d_name.len);
+		pos = *(volatile __u64 *)&s->pos;
+		opaque(len);
+		opaque(pos);
+		if (len >= NAME_MAX_SIZE || pos >= FOLDER_MAX || pos <= len)
+			break;
+		pos -= len + 1;
+		opaque(pos);
+		if (pos >= FOLDER_MAX)
+			break;
+		text[pos] = '/';
+		if (bpf_probe_read_kernel(&text[pos + 1], len, READ(dentry, d_name.name)))
+			break;
+		*(volatile __u64 *)&s->pos = pos;
+		dentry_address = address_of(s, parent);
+	}
+	return -1;
+}
+
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 {
 	if (bpf_core_field_exists(kn->__parent))

@@ -2,8 +2,8 @@
 
 /*
  * The programs. One stands at the exit of every system call, looks the call up in a table
- * and leaves at once if it is of no interest; else it jumps to the program of the call's
- * group. Three stand at the scheduler's exec, fork and exit.
+ * and leaves at once if it is of no interest or if its result says that no clause can hold;
+ * else it jumps to the program of the call's group, which looks at more. Three stand at the scheduler's exec, fork and exit.
  */
 #include "kernel.h"
 #include "wire.h"
@@ -11,6 +11,7 @@
 #include "path.h"
 #include "socket.h"
 #include "file.h"
+#include "filter.h"
 #include "task.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -88,21 +89,14 @@ static __always_inline void count_unwatched(void)
 		count->lost++;
 }
 
-static __always_inline void count_filtered(__u32 kind)
+static __always_inline struct syscall *call_at(struct interest *in, __u64 place)
 {
-	struct counters *count = counters_of(kind);
-
-	if (count)
-		count->filtered++;
-}
-
-static __always_inline struct syscall *table_entry(__u32 i)
-{
-	return bpf_map_lookup_elem(&syscalls, &i);
+	opaque(place);
+	return place < TABLE_SIZE ? &in->calls[place] : 0;
 }
 
 /* Unpacks a 32-bit socketcall: its number and arguments lie in memory. */
-static __always_inline struct syscall *socketcall(struct scratch *s)
+static __always_inline struct syscall *socketcall(struct interest *in, struct scratch *s)
 {
 	__u32 number = s->h.args[0];
 	__u32 args[6] = {};
@@ -116,7 +110,7 @@ static __always_inline struct syscall *socketcall(struct scratch *s)
 #pragma unroll
 	for (int i = 0; i < 6; i++)
 		s->h.args[i] = args[i];
-	return table_entry(SOCKET_CALLS + number);
+	return call_at(in, SOCKET_CALLS + number);
 }
 
 int on_file(unsigned long long *ctx);
@@ -142,12 +136,13 @@ struct {
 SEC("tp_btf/sys_exit")
 int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 {
-	struct syscall *native, *compat, *call;
+	__u64 nr = syscall_number(regs);
 	struct task_struct *task;
 	struct counters *count;
-	struct config *cfg;
+	struct interest *in;
 	struct scratch *s;
-	__u64 nr = syscall_number(regs);
+	struct syscall *call;
+	bool unpacked = false;
 	__u32 is_32;
 
 	if (nr >= MAX_SYSCALLS) {
@@ -155,40 +150,60 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 			count_unwatched();
 		return 0;
 	}
-	native = table_entry(nr);
-	compat = table_entry(COMPAT_SYSCALLS + nr);
-	if (!native || !compat || !(native->group | compat->group))
+	if (!watched[nr])
 		return 0;
-	task = (struct task_struct *)bpf_get_current_task();
+	s = scratch_of_cpu();
+	if (!s)
+		return 0;
+	reset(s);
+	task = s->task;
 	is_32 = is_compat(task);
 	if (is_32 && !HAS_COMPAT)
 		count_unwatched();
-	call = is_32 ? compat : native;
+	in = interest_in(s->slot);
+	if (!in)
+		return 0;
+	call = call_at(in, is_32 ? COMPAT_SYSCALLS + nr : nr);
+	if (!call)
+		return 0;
 	if (call->group == GROUP_NONE || (call->group == GROUP_EXEC && ret >= 0))
 		return 0;
-	s = scratch_of_cpu();
-	cfg = config_now();
-	if (!s || !cfg)
-		return 0;
-	s->task = task;
 	s->compat = is_32;
 	s->h.ret = ret;
-	read_args(s, regs);
 	if (call->group == GROUP_SOCKETCALL) {
-		call = socketcall(s);
+		read_args(s, regs);
+		call = socketcall(in, s);
 		if (!call || call->group == GROUP_NONE)
 			return 0;
+		unpacked = true;
 	}
 	count = counters_of(call->kind);
 	if (!count)
 		return 0;
 	count->seen++;
-	if ((ret < 0 && (call->flags & DROP_FAILED)) || is_ignored(cfg, bpf_get_current_pid_tgid() >> 32)) {
+	s->clauses = by_result(&in->clauses, call->clauses, ret);
+	if ((!s->clauses && call->flags & FILTERED) || is_ignored(&in->config, READ(task, tgid))) {
 		count->filtered++;
 		return 0;
 	}
 	s->call = *call;
-	bpf_tail_call(ctx, &groups, call->group);
+	if (!unpacked)
+		read_args(s, regs);
+	/* A constant place in the map makes a direct jump of it. */
+	switch (s->call.group) {
+	case GROUP_FILE:
+		bpf_tail_call_static(ctx, &groups, GROUP_FILE);
+		break;
+	case GROUP_OPEN:
+		bpf_tail_call_static(ctx, &groups, GROUP_OPEN);
+		break;
+	case GROUP_SOCKET:
+		bpf_tail_call_static(ctx, &groups, GROUP_SOCKET);
+		break;
+	case GROUP_EXEC:
+		bpf_tail_call_static(ctx, &groups, GROUP_EXEC);
+		break;
+	}
 	count->lost++;
 	return 0;
 }
@@ -198,9 +213,13 @@ SEC("tp_btf/sys_exit")
 int on_file(unsigned long long *ctx)
 {
 	struct scratch *s = scratch_of_cpu();
+	struct interest *in;
 	bool new_cwd;
 
 	if (!s)
+		return 0;
+	in = interest_in(s->slot);
+	if (!in || !passes(s, in, s->clauses))
 		return 0;
 	new_cwd = (s->call.flags & NEW_CWD) && s->h.ret >= 0;
 	begin(s, s->call.kind);
@@ -268,29 +287,39 @@ SEC("tp_btf/sys_exit")
 int on_open(unsigned long long *ctx)
 {
 	struct scratch *s = scratch_of_cpu();
-	struct config *cfg = config_now();
-	__u32 flags, mode, classes;
+	struct interest *in;
 	struct file *file;
+	__u64 clauses;
+	long n;
 
-	if (!s || !cfg)
+	if (!s)
+		return 0;
+	in = interest_in(s->slot);
+	if (!in)
 		return 0;
 	read_open_flags(s);
-	flags = s->h.open_flags;
-	mode = s->h.mode;
-	classes = open_classes(flags);
-	if (s->call.flags & OPEN_HOW) {
-		file = file_of_fd(s, s->h.ret);
-		if (file)
-			classes |= file_classes(file);
+	clauses = s->clauses;
+	if (s->call.flags & FILTERED) {
+		__u32 classes = open_classes(s->h.open_flags);
+
+		if (s->call.flags & OPEN_HOW) {
+			file = file_of_fd(s, s->h.ret);
+			if (file)
+				classes |= file_classes(file);
+		}
+		clauses &= in->clauses.opens[classes & 7];
+		if (!clauses) {
+			count_filtered(s->call.kind);
+			return 0;
+		}
 	}
-	if ((s->call.flags & FILTER_OPEN) && !(classes & cfg->opens)) {
-		count_filtered(s->call.kind);
+	n = put_user_text(s, TAG_PATH, argument(s, s->call.path));
+	if (s->call.flags & FILTERED && clauses & in->clauses.pathed)
+		clauses = by_path(&in->clauses, s, clauses, sizeof(struct section), n);
+	if (!passes(s, in, clauses))
 		return 0;
-	}
 	begin(s, s->call.kind);
-	s->h.open_flags = flags;
-	s->h.mode = mode;
-	put_path_argument(s, TAG_PATH, TAG_DIR, s->call.path, s->call.dir);
+	put_start_folder(s, TAG_DIR, sizeof(struct section), n, s->call.dir);
 	file = put_fd_argument(s);
 	if (file) {
 		if (READ(file, f_mode) & FMODE_CREATED)
@@ -325,6 +354,11 @@ static __always_inline void put_socket_data(struct scratch *s, const struct conf
 		put_sockaddr(s, msg.name, msg.namelen);
 		if (size)
 			put_message(msg.iov, msg.iovlen, size);
+	} else if (s->call.flags & VECTOR) {
+		if (s->h.ret < 0 && !(s->call.flags & RECEIVES))
+			size = cfg->data_max;
+		if (size)
+			put_message(argument(s, s->call.data), argument(s, s->call.data_len), size);
 	} else if (s->call.data != NO_ARG && size) {
 		put_user_bytes(s, TAG_DATA, argument(s, s->call.data), size, DATA_MAX);
 	}
@@ -334,22 +368,22 @@ SEC("tp_btf/sys_exit")
 int on_socket(unsigned long long *ctx)
 {
 	struct scratch *s = scratch_of_cpu();
-	struct config *cfg = config_now();
-	struct file *file;
+	struct interest *in;
+	__u64 clauses;
 
-	if (!s || !cfg)
+	if (!s)
 		return 0;
-	file = file_of_fd(s, s->call.fd == ARG_IMPLIED ? s->h.ret : argument(s, s->call.fd));
-	if ((s->call.flags & FILTER_FAMILY) && file) {
-		struct socket *sock = READ(file, private_data);
-		__u32 family = READ2(sock, sk, __sk_common.skc_family);
+	in = interest_in(s->slot);
+	if (!in)
+		return 0;
+	clauses = s->clauses;
+	if (s->call.flags & FILTERED) {
+		__s32 fd = s->call.fd == ARG_IMPLIED ? s->h.ret : argument(s, s->call.fd);
 
-		if (READ3(file, f_inode, i_sb, s_magic) == SOCKFS_MAGIC && family < 64 &&
-		    !(cfg->families >> family & 1)) {
-			count_filtered(s->call.kind);
-			return 0;
-		}
+		clauses = by_socket(&in->clauses, s, file_of_fd(s, fd));
 	}
+	if (!passes(s, in, clauses))
+		return 0;
 	begin(s, s->call.kind);
 	put_fd_argument(s);
 	if (s->call.addr != NO_ARG) {
@@ -363,7 +397,7 @@ int on_socket(unsigned long long *ctx)
 		}
 		put_sockaddr(s, argument(s, s->call.addr), len);
 	}
-	put_socket_data(s, cfg);
+	put_socket_data(s, &in->config);
 	commit(s);
 	return 0;
 }
@@ -373,34 +407,53 @@ SEC("tp_btf/sys_exit")
 int on_failed_exec(unsigned long long *ctx)
 {
 	struct scratch *s = scratch_of_cpu();
-	struct config *cfg = config_now();
+	struct interest *in;
 
-	if (!s || !cfg)
+	if (!s)
+		return 0;
+	in = interest_in(s->slot);
+	if (!in || !passes(s, in, s->clauses))
 		return 0;
 	begin(s, s->call.kind);
 	put_path_argument(s, TAG_PATH, TAG_DIR, s->call.path, s->call.dir);
 	put_strings(TAG_ARGV, argument(s, s->call.data));
-	if (cfg->env)
+	if (in->config.env)
 		put_strings(TAG_ENV, argument(s, s->call.data_len));
 	commit(s);
 	return 0;
+}
+
+/* A process that executes another program or ends is no longer what it was judged to be. */
+static __always_inline void drop_verdict(struct scratch *s)
+{
+	__u32 tgid = READ(s->task, tgid);
+
+	bpf_map_delete_elem(&verdicts, &tgid);
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *traced, int old_pid, struct linux_binprm *bprm)
 {
 	struct scratch *s = scratch_of_cpu();
-	struct config *cfg = config_now();
 	struct counters *count;
 	struct task_struct *task;
+	struct interest *in;
+	struct config *cfg;
 	struct mm_struct *mm;
 
-	if (!s || !cfg || !cfg->exec_kind)
+	if (!s)
+		return 0;
+	in = reset_other(s);
+	if (!in)
+		return 0;
+	cfg = &in->config;
+	drop_verdict(s);
+	if (!cfg->exec_kind)
 		return 0;
 	count = counters_of(cfg->exec_kind);
 	if (count)
 		count->seen++;
-	begin_other(s, cfg->exec_kind);
+	begin(s, cfg->exec_kind);
 	task = s->task;
 	mm = READ(task, mm);
 	put_kernel_text(s, TAG_PATH, bprm->filename);
@@ -415,22 +468,55 @@ int BPF_PROG(on_exec, struct task_struct *traced, int old_pid, struct linux_binp
 	return 0;
 }
 
+#define CLONE3 435
+
+/*
+ * Notes by which system call a task forks, and the flags of a clone. Kernels before 5.15 do
+ * not tell: then it counts as a clone. A thread of the kernel has registers of no call.
+ */
+static __always_inline void put_fork_call(struct scratch *s, struct task_struct *parent)
+{
+	struct pt_regs *regs;
+	__u64 nr;
+
+	s->h.fork_call = 0;
+	if (helpers_only || !bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return;
+	regs = (struct pt_regs *)bpf_task_pt_regs(parent);
+	nr = syscall_number(regs);
+	if (nr >= MAX_SYSCALLS)
+		return;
+	s->compat = is_compat(s->task);
+	s->h.fork_call = s->compat ? nr | FORK_COMPAT : nr;
+	read_args(s, regs);
+	if (nr == CLONE3)
+		bpf_probe_read_user(&s->h.args[0], sizeof(s->h.args[0]), (void *)s->h.args[0]);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct scratch *s = scratch_of_cpu();
-	struct config *cfg = config_now();
 	struct counters *count;
+	struct interest *in;
+	struct config *cfg;
 	struct child *c;
 
-	if (!s || !cfg || !cfg->fork_kind)
+	if (!s)
+		return 0;
+	in = reset_other(s);
+	if (!in)
+		return 0;
+	cfg = &in->config;
+	if (!cfg->fork_kind)
 		return 0;
 	if (child->pid != child->tgid && !cfg->threads)
 		return 0;
 	count = counters_of(cfg->fork_kind);
 	if (count)
 		count->seen++;
-	begin_other(s, cfg->fork_kind);
+	begin(s, cfg->fork_kind);
+	put_fork_call(s, parent);
 	c = put_fixed(s, TAG_CHILD, sizeof(*c));
 	if (c) {
 		c->pid = child->tgid;
@@ -469,15 +555,23 @@ int on_exit(unsigned long long *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
 	struct scratch *s = scratch_of_cpu();
-	struct config *cfg = config_now();
 	struct counters *count;
+	struct interest *in;
+	struct config *cfg;
 
-	if (!s || !cfg || !cfg->exit_kind || !is_last(ctx, task))
+	if (!s || !is_last(ctx, task))
+		return 0;
+	in = reset_other(s);
+	if (!in)
+		return 0;
+	cfg = &in->config;
+	drop_verdict(s);
+	if (!cfg->exit_kind)
 		return 0;
 	count = counters_of(cfg->exit_kind);
 	if (count)
 		count->seen++;
-	begin_other(s, cfg->exit_kind);
+	begin(s, cfg->exit_kind);
 	s->h.args[0] = READ(task, exit_code);
 	commit(s);
 	return 0;

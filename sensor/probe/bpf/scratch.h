@@ -18,8 +18,11 @@
 
 struct scratch {
 	struct syscall call;
-	__u32 len; /* of body */
-	__u32 compat;
+	__u64 clauses; /* those that may still hold for the call */
+	struct walk walk;
+	__u32 slot; /* of the interest that the event is judged by */
+	__u32 len;  /* of body */
+	__u32 compat, reserved;
 	struct task_struct *task; /* the current one */
 	struct path root;         /* its root folder, null until it is needed */
 	__u64 address; /* see address_of */
@@ -41,19 +44,28 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
+/*
+ * The interest stands in two slots: user space writes one while the programs use the other,
+ * then switches. An event keeps to the slot with which it began.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, TABLE_SIZE);
+	__uint(max_entries, 2);
 	__type(key, __u32);
-	__type(value, struct syscall);
-} syscalls SEC(".maps");
+	__type(value, struct interest);
+} interests SEC(".maps");
+
+volatile __u32 active_slot;
+
+/* By number: 1 if the call is of interest in a native program, 2 in a 32-bit one. */
+volatile __u8 watched[MAX_SYSCALLS];
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct config);
-} configs SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32); /* the process's number */
+	__type(value, struct verdict);
+} verdicts SEC(".maps");
 
 struct process {
 	__u64 start;
@@ -96,11 +108,9 @@ static __always_inline __u64 address_of(struct scratch *s, const void *pointer)
 	return *(volatile __u64 *)&s->address;
 }
 
-static __always_inline struct config *config_now(void)
+static __always_inline struct interest *interest_in(__u32 slot)
 {
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&configs, &zero);
+	return bpf_map_lookup_elem(&interests, &slot);
 }
 
 static __always_inline struct counters *counters_of(__u32 kind)
@@ -120,40 +130,49 @@ static __always_inline bool is_ignored(const struct config *cfg, __u32 tgid)
 	return false;
 }
 
-/* Starts a record about the current task. */
+/* Prepares the buffer for an event. */
+static __always_inline void reset(struct scratch *s)
+{
+	s->slot = active_slot;
+	s->task = (struct task_struct *)bpf_get_current_task();
+	s->len = 0;
+	s->root.mnt = 0;
+	s->h.open_flags = 0;
+	s->h.mode = 0;
+}
+
+/* Fills in the header of a record about the current task. */
 static __always_inline void begin(struct scratch *s, __u16 kind)
 {
 	struct cred *cred = READ(s->task, cred);
 	__u64 id = bpf_get_current_pid_tgid();
 	struct header *h = &s->h;
 
-	s->len = 0;
-	s->root.mnt = 0;
 	h->time = bpf_ktime_get_boot_ns();
 	h->pid = id >> 32;
 	h->tid = (__u32)id;
 	h->uid = READ(cred, euid.val);
 	h->gid = READ(cred, egid.val);
+	h->start = READ2(s->task, group_leader, start_boottime);
+	h->exec_id = READ(s->task, self_exec_id);
 	h->cap_effective = READ_CAPS(cred, cap_effective);
 	h->cap_permitted = READ_CAPS(cred, cap_permitted);
 	h->cap_inheritable = READ_CAPS(cred, cap_inheritable);
 	h->kind = kind;
 	h->cpu = bpf_get_smp_processor_id();
 	h->flags = 0;
-	h->open_flags = 0;
-	h->mode = 0;
 	h->file_num = 0;
 	bpf_get_current_comm(h->comm, sizeof(h->comm));
 }
 
-/* Starts a record that no system call is behind. */
-static __always_inline void begin_other(struct scratch *s, __u16 kind)
+/* Prepares the buffer for an event that no system call is behind. */
+static __always_inline struct interest *reset_other(struct scratch *s)
 {
-	s->task = (struct task_struct *)bpf_get_current_task();
+	reset(s);
 	s->compat = 0;
-	begin(s, kind);
 	s->h.ret = 0;
 	__builtin_memset(s->h.args, 0, sizeof(s->h.args));
+	return interest_in(s->slot);
 }
 
 /* Hands the record over. What does not fit into the ring is counted. */

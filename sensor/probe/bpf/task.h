@@ -60,6 +60,7 @@ __noinline int put_facts(__u64 task_address)
 	ns = READ(number_at(s, tid, READ(tid, level)), ns);
 	level = READ(ns, level);
 	f->start = READ(task, start_boottime);
+	f->exec_id = READ(task, self_exec_id);
 	f->pidns_start = READ2(ns, child_reaper, start_boottime);
 	f->pidns_level = level;
 	f->ppid = READ2(task, real_parent, tgid);

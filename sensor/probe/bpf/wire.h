@@ -50,18 +50,21 @@ enum header_flag {
 	HAS_FILE = 8, /* file_num is set */
 };
 
+#define FORK_COMPAT (1U << 31)
+
 struct header {
 	__u64 time; /* nanoseconds since boot */
 	__s64 ret;
 	__u64 args[6];
 	__u64 cap_effective, cap_permitted, cap_inheritable;
+	__u64 start, exec_id; /* of the process; see struct facts */
 	__s32 pid, tid;
 	__u32 uid, gid;
 	__u16 kind, cpu;
 	__u32 flags; /* enum header_flag */
 	__u32 open_flags, mode;
 	__s32 file_num;
-	__u32 reserved;
+	__u32 fork_call; /* number of the system call behind a fork, FORK_COMPAT added for a 32-bit one */
 	__u8 comm[16];
 };
 
@@ -88,6 +91,7 @@ struct exec_info {
 
 struct facts {
 	__u64 start, pidns_start; /* nanoseconds since boot */
+	__u64 exec_id;            /* another number after each exec; inherited by a fork */
 	__s32 ppid;
 	__u32 loginuid, tty;
 	__s32 sid, pgid, vpid, vtid, vsid, vpgid;
@@ -105,16 +109,25 @@ struct child {
 #define ARG_IMPLIED 6
 
 enum syscall_flag {
-	DROP_FAILED = 1,      /* keep successful calls only */
-	FILTER_OPEN = 2,      /* apply config.opens */
-	FILTER_FAMILY = 4,    /* apply config.families */
-	FD_IN_MEMORY = 8,     /* the descriptor argument points to two: take the second */
-	NEW_CWD = 16,         /* the call changes the working directory: that is the file */
-	FILE_PATH = 32,       /* report the path of the descriptor's file */
-	OPEN_HOW = 64,        /* open_flags points to a struct open_how */
-	ADDRESS_RESULT = 128, /* addr_len points to the length */
-	MESSAGE = 256,        /* data points to a struct msghdr, which has the address too */
-	RECEIVES = 512,       /* data is what the call wrote */
+	FILTERED = 1,        /* reported only if one of its clauses holds */
+	NEW_SOCKET = 2,      /* a failed call asked for the family in its first argument */
+	FILE_PATH = 4,       /* report the path of the descriptor's file */
+	FD_IN_MEMORY = 8,    /* the descriptor argument points to two: take the second */
+	NEW_CWD = 16,        /* the call changes the working directory: that is the file */
+	OPEN_HOW = 32,       /* open_flags points to a struct open_how */
+	ADDRESS_RESULT = 64, /* addr_len points to the length */
+	MESSAGE = 128,       /* data points to a struct msghdr, which has the address too */
+	RECEIVES = 256,      /* data is what the call wrote */
+	VECTOR = 512,        /* data points to the struct iovecs of the data, data_len is their number */
+};
+
+/* How long a kind of record is kept when the ring fills up. */
+enum worth {
+	ALWAYS,  /* processes: until nothing more fits */
+	LONGEST, /* what changes a process, and rare powerful calls */
+	LONGER,  /* the others */
+	FIRST,   /* what comes in floods: opens and data */
+	WORTHS,
 };
 
 /* What is done with a system call: which program, and where its arguments are. */
@@ -129,6 +142,9 @@ struct syscall {
 	/* the size of data's bytes; envp for GROUP_EXEC */
 	__u8 data_len;
 	__u8 addr, addr_len;
+	__u8 worth; /* enum worth */
+	__u8 reserved;
+	__u64 clauses; /* bit i: clause i is about it */
 };
 
 /*
@@ -160,18 +176,99 @@ enum open_class {
 #define MAX_IGNORED 8
 
 struct config {
-	__u64 families;             /* bit f: sockets of family f pass FILTER_FAMILY */
+	__u64 full[WORTHS];         /* bytes in the ring from which a worth is shed */
 	__u32 ignored[MAX_IGNORED]; /* thread groups whose calls are left out; 0 ends the list */
+	__u32 generation;           /* verdicts of another one do not count */
 	__u16 exec_kind, fork_kind, exit_kind; /* 0: of no interest */
-	__u8 opens;    /* enum open_class, those that pass FILTER_OPEN */
 	__u8 threads;  /* report new threads too */
 	__u8 env;      /* report the environment of an exec */
 	__u8 data_max; /* at most this many bytes of what is sent and received */
-	__u8 reserved[6];
+	__u8 reserved[3];
+};
+
+/*
+ * The clauses, of which clause i is bit i everywhere. Each member says of one property of a
+ * call which clauses it leaves possible, so a call's clauses are those of its kind ANDed
+ * with what its properties leave. Where nothing is left the call is dropped.
+ */
+#define MAX_VALUES 64
+#define MAX_FAMILIES 64
+
+enum protocol {
+	PROTOCOL_TCP,
+	PROTOCOL_UDP,
+	PROTOCOL_OTHER,
+	PROTOCOL_NONE, /* a family other than the internet's */
+	PROTOCOLS,
+};
+
+struct value {
+	__s64 value;
+	__u64 clauses;
+};
+
+struct clauses {
+	__u64 succeeded, failed;
+	__u64 valued; /* those that depend on the returned value, */
+	__u64 judged; /* the process's verdict, */
+	__u64 pathed; /* or the path */
+	__u64 opens[8]; /* by enum open_class, combined */
+	__u64 families[MAX_FAMILIES], no_socket;
+	__u64 protocols[PROTOCOLS];
+	struct value values[MAX_VALUES];
+	__u64 value_count;
+};
+
+/* Everything that can change while the programs run. */
+struct interest {
+	struct config config;
+	struct clauses clauses;
+	struct syscall calls[TABLE_SIZE];
+};
+
+/*
+ * The automaton over paths. A state is a row of 16-bit cells, and its number is where the
+ * row begins, in units of ROW_UNIT bytes. The first cell is the number of what the state
+ * tells, the others are the next states by class of byte. States from special on tell
+ * something before the end of the path, the others need not be looked up until then.
+ */
+/* A path argument of this size or more, and a folder's, is not judged. */
+#define PATH_LIMIT 512
+#define ROW_UNIT 32
+#define MAX_TELLINGS 512
+
+struct telling {
+	__u64 here;   /* clauses that are proven when the state is reached, */
+	__u64 end;    /* or when the path ends in it */
+	__u64 folder; /* clauses one of whose folders ends with this slash */
+	__u64 reserved;
+};
+
+struct automaton {
+	__u16 start, special;
+	__u32 usable; /* 0: there was no room for it */
+	__u16 cells[256]; /* by byte: the place in a row, in bytes */
+	struct telling tellings[MAX_TELLINGS];
+	__u8 rows[];
+};
+
+/* Where the automaton stands in a path; see automaton.h. */
+struct walk {
+	__u64 proven; /* clauses whose paths the text is one of, whatever follows */
+	__u64 folder; /* clauses one of whose folders ends with the last slash */
+	__u32 state;
+	__u32 lost;   /* the text is not one that the automaton can judge */
+};
+
+/* What user space found out of a process: clauses that cannot hold for it. */
+struct verdict {
+	__u64 start, exec_id;
+	__u64 cannot;
+	__u32 generation, reserved;
 };
 
 struct counters {
-	__u64 seen, filtered, lost;
+	__u64 seen, filtered, shed, lost;
 };
 
 /* Puts the types into the object's debug data, where the generator finds them. */
@@ -183,6 +280,8 @@ union generated {
 	enum syscall_flag syscall_flag;
 	enum group group;
 	enum open_class open_class;
+	enum worth worth;
+	enum protocol protocol;
 	struct section section;
 	struct header header;
 	struct file_info file_info;
@@ -190,4 +289,6 @@ union generated {
 	struct exec_info exec_info;
 	struct facts facts;
 	struct child child;
+	struct verdict verdict;
+	struct telling telling;
 };

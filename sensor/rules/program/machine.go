@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"time"
 
 	"github.com/saker-security/saker/sensor/fields"
 	"github.com/saker-security/saker/sensor/rules/filter"
@@ -28,13 +28,6 @@ type Machine struct {
 	counts []typeCounts
 }
 
-// typeCounts counts the events of a type and, by place in the type's list, the hits. From
-// them follows how often each rule was evaluated, without a counter a rule and event.
-type typeCounts struct {
-	events atomic.Uint64
-	hits   []atomic.Uint64
-}
-
 // NewMachine returns a Machine for p. With all set it evaluates every rule for each event,
 // otherwise only up to the first that matches.
 func (p *Program) NewMachine(all bool) *Machine {
@@ -47,7 +40,7 @@ func (p *Program) NewMachine(all bool) *Machine {
 		counts:  make([]typeCounts, len(p.byType)),
 	}
 	for i := range m.counts {
-		m.counts[i].hits = make([]atomic.Uint64, len(p.byType[i]))
+		m.counts[i].rules = make([]ruleCounts, len(p.byType[i]))
 	}
 	return m
 }
@@ -58,12 +51,7 @@ const maxRound = 1<<31 - 1
 // dst, in their order. Text and Fields speak of ev until the next call; ev must not change
 // as long.
 func (m *Machine) Match(ev any, dst []int) []int {
-	m.event = ev
-	if m.round++; m.round > maxRound {
-		m.round = 1
-		clear(m.stamps)
-		clear(m.results)
-	}
+	m.begin(ev)
 	t := 0
 	if m.reg.EventType != nil {
 		if t = m.reg.EventType(ev); t < 0 || t >= len(m.byType) {
@@ -71,12 +59,20 @@ func (m *Machine) Match(ev any, dst []int) []int {
 		}
 	}
 	counts := &m.counts[t]
-	counts.events.Add(1)
+	timed := counts.count()
 	for i, e := range m.byType[t] {
-		if !m.test(e.root) {
+		var start time.Time
+		if timed {
+			start = time.Now()
+		}
+		holds := m.test(e.root)
+		if timed {
+			counts.rules[i].spent.Add(uint64(time.Since(start)))
+		}
+		if !holds {
 			continue
 		}
-		counts.hits[i].Add(1)
+		counts.rules[i].hits.Add(1)
 		dst = append(dst, int(e.rule))
 		if !m.all {
 			break
@@ -85,22 +81,14 @@ func (m *Machine) Match(ev any, dst []int) []int {
 	return dst
 }
 
-// Counts returns how many events each rule was evaluated for, and how many it matched, by
-// the rule's index. It may be called while the Machine runs.
-func (m *Machine) Counts() (evaluated, matched []uint64) {
-	evaluated, matched = make([]uint64, len(m.types)), make([]uint64, len(m.types))
-	for t := range m.byType {
-		left := m.counts[t].events.Load()
-		for i, e := range m.byType[t] {
-			hits := m.counts[t].hits[i].Load()
-			evaluated[e.rule] += left
-			matched[e.rule] += hits
-			if !m.all {
-				left -= min(hits, left)
-			}
-		}
+// begin makes what is known of the event before stale.
+func (m *Machine) begin(ev any) {
+	m.event = ev
+	if m.round++; m.round > maxRound {
+		m.round = 1
+		clear(m.stamps)
+		clear(m.results)
 	}
-	return evaluated, matched
 }
 
 func (m *Machine) test(r Ref) bool {
@@ -135,10 +123,7 @@ func (m *Machine) value(i int32) *fields.Value {
 	}
 	s := &m.slots[i]
 	if s.call == nil {
-		*v = s.field.Extract(m.event, s.arg)
-		if s.list && len(v.List) == 0 && !s.field.AnyOf {
-			v.Valid = false
-		}
+		*v = s.extract(m.event)
 	} else {
 		*v = s.call(m, s)
 	}
@@ -146,16 +131,31 @@ func (m *Machine) value(i int32) *fields.Value {
 	return v
 }
 
+// extract returns the value of a field's slot. A list without elements is null, unless it
+// stands for alternatives.
+func (s *slot) extract(ev any) fields.Value {
+	v := s.field.Extract(ev, s.arg)
+	if s.list && len(v.List) == 0 && !s.field.AnyOf {
+		v.Valid = false
+	}
+	return v
+}
+
 func (m *Machine) leaf(l *leaf) bool {
 	v := m.value(l.slot)
-	if !v.Valid {
-		return false
+	if l.test == compare {
+		return v.Valid && m.compare(l, v)
 	}
+	return l.decide(v)
+}
+
+// decide says whether a comparison with literals is true for a value.
+func (l *leaf) decide(v *fields.Value) bool {
 	switch {
+	case !v.Valid:
+		return false
 	case l.test == present:
 		return true
-	case l.test == compare:
-		return m.compare(l, v)
 	case l.scope == single || l.scope == someElement && v.List == nil:
 		return l.holds(v) != l.negate
 	case len(v.List) == 0:
