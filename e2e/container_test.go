@@ -27,7 +27,10 @@ var buildImage = sync.OnceValue(func() error {
 		_, err := w.Write(content)
 		return err
 	}
-	for _, dir := range []string{"bin", "usr/bin", "etc", "tmp", "root", "proc", "sys", "dev"} {
+	for _, dir := range []string{
+		"bin", "usr/bin", "usr/bin/empty", "usr/local/bin", "etc", "etc/apt/sources.list.d", "etc/cron.d", "tmp", "root", "root/.ssh", "data",
+		"home/user/.ssh", "host", "var/lib/rpm", "proc", "sys", "dev",
+	} {
 		if err := add(tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755}, nil); err != nil {
 			return err
 		}
@@ -41,18 +44,31 @@ var buildImage = sync.OnceValue(func() error {
 			return err
 		}
 	}
-	for _, applet := range []string{"sh", "cat", "nc", "true", "cp", "touch", "rm", "mv", "sleep"} {
+	for _, applet := range []string{"sh", "cat", "nc", "tar", "true", "cp", "touch", "rm", "mv", "sleep"} {
 		if err := add(tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}, nil); err != nil {
 			return err
 		}
 	}
 	// Stand-ins: what counts is a program of that name.
-	for _, name := range []string{"apk", "ssh", "kubectl", "openvpn"} {
+	for _, name := range []string{
+		"apk", "curl", "debugfs", "kubectl", "mount", "nmap", "openvpn", "scp", "ssh", "to-be-renamed", "to-be-renamed-2", "wget", "yarn",
+	} {
 		if err := add(tar.Header{Name: "bin/" + name, Typeflag: tar.TypeLink, Linkname: "bin/trigger", Mode: 0o755}, nil); err != nil {
 			return err
 		}
 	}
-	for path, text := range map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", "etc/motd": "hello\n", "etc/shadow": "root:*::0:::::\n"} {
+	for path, text := range map[string]string{
+		"etc/passwd":        "root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/:/bin/sh\n",
+		"etc/group":         "root:x:0:\ndaemon:x:1:\n",
+		"etc/motd":          "hello\n",
+		"etc/shadow":        "root:*::0:::::\n",
+		"root/.ssh/id_rsa":  "no key\n",
+		"data/secret":       "no secret\n",
+		"data/becoming-exe": "no program\n",
+		"data/x.list":       "# none\n",
+
+		"home/user/.ssh/known_hosts": "none\n",
+	} {
 		if err := add(tar.Header{Name: path, Mode: 0o644}, []byte(text)); err != nil {
 			return err
 		}
@@ -60,10 +76,15 @@ var buildImage = sync.OnceValue(func() error {
 	if err := w.Close(); err != nil {
 		return err
 	}
+	before, _ := exec.Command("podman", "image", "inspect", "-f", "{{.Id}}", image).Output()
 	cmd := exec.Command("podman", "import", "-", image)
 	cmd.Stdin = &layer
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return &exec.Error{Name: "podman import: " + string(out), Err: err}
+	}
+	// The image of an earlier run has no name now, and would stay for ever.
+	if id := strings.TrimSpace(string(before)); id != "" {
+		_ = exec.Command("podman", "image", "rm", id).Run()
 	}
 	return nil
 })
@@ -82,6 +103,9 @@ func needPodman(t *testing.T) {
 	}
 }
 
+// limits are options of podman for machines that do not let it raise limits.
+var limits = []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"}
+
 // inContainer runs a command in a container of its own, without a network unless the
 // options say otherwise. Options, if any, are podman's and stand before a "--".
 func inContainer(t *testing.T, args ...string) string {
@@ -93,7 +117,7 @@ func inContainer(t *testing.T, args ...string) string {
 			break
 		}
 	}
-	all := []string{"run", "--rm", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"}
+	all := append([]string{"run", "--rm"}, limits...)
 	if !slices.Contains(options, "--network") {
 		all = append(all, "--network", "none")
 	}

@@ -1,111 +1,189 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
-// Falco's stable rules file, unmodified, fires on the attacks it was written for.
-func TestFalcosStableRulesFire(t *testing.T) {
+// localRules are what an operator of these rules would add: upstream's rule on subnets does
+// nothing before a namespace is named, the one on containers before some are not allowed.
+const localRules = `
+- list: namespace_scope_network_only_subnet
+  items: [closed]
+- macro: allowed_containers
+  condition: (container.image.repository = registry.example/allowed)
+`
+
+func attacks() []attack {
+	return slices.Concat(stableAttacks, incubatingAttacks, sandboxAttacks, otherCalls())
+}
+
+// Falco's rules files, unmodified and all of their rules on, find each attack that they
+// were written for, say of it what there is to say, and find nothing else in it. So they do
+// file by file, as they are shipped. Our own rules find the same attacks but for some, each
+// with its reason.
+func TestFalcosRulesFire(t *testing.T) {
 	needRoot(t)
 	needPodman(t)
 	folder := os.Getenv("SAKER_UPSTREAM_RULES")
 	if folder == "" {
 		t.Skip("SAKER_UPSTREAM_RULES does not name the folder with Falco's rules files")
 	}
-	p := start(t, "saker-sensor", "-r", filepath.Join(folder, "falco_rules.yaml"), "-o", "json_output=true", "-o", "stdout_output.enabled=true")
-	p.waitFor(t, "watching this host")
-	alerts := make(chan alert, 100_000)
-	go func() {
-		for line := range p.lines {
-			var a alert
-			if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &a) == nil && a.Rule != "" {
-				alerts <- a
-			}
-		}
-	}()
-
-	dir := t.TempDir()
-	trigger := programs["trigger"]
-	as := func(name string) string {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); err != nil {
-			run(t, "cp", trigger, path)
-		}
-		return path
+	s := newScene(t)
+	var upstream []string
+	for _, file := range upstreamFiles {
+		upstream = append(upstream, filepath.Join(folder, file))
 	}
-	shm := fmt.Sprintf("/dev/shm/saker-e2e-%d", os.Getpid())
-	t.Cleanup(func() { os.Remove(shm) })
-	unconfined := []string{"--security-opt", "seccomp=unconfined"}
-	host := func(args ...string) func(*testing.T) {
-		return func(t *testing.T) { run(t, args[0], args[1:]...) }
-	}
-	contained := func(options []string, args ...string) func(*testing.T) {
-		return func(t *testing.T) {
-			inContainer(t, append(append(append([]string{}, options...), "--"), args...)...)
-		}
+	everything := "rules: [{enable: {rule: \"*\"}}]\nrule_matching: all\n"
+	local := writeFile(t, "local_rules.yaml", localRules)
+	all := s.watch(t, everything, append(upstream, local)...)
+	stable, incubating := s.watch(t, "", upstream[0]), s.watch(t, "", upstream[1], local)
+	ours := s.watch(t, everything, "../sensor/defaultrules/saker_rules.yaml")
+	lookouts := []*lookout{all, stable, incubating, ours}
+	for _, l := range lookouts {
+		s.waitForNames(t, l)
 	}
 
-	for _, c := range []struct {
-		rule   string
-		action func(*testing.T)
-	}{
-		{"Directory traversal monitored file read", host(trigger, "read", "/etc/../etc/../etc/shadow")},
-		{"Read sensitive file untrusted", host("cat", "/etc/shadow")},
-		// The rule is about servers that have run for more than five seconds.
-		{"Read sensitive file trusted after startup", host(as("nginx"), "read-later", "6s", "/etc/shadow")},
-		{"Run shell untrusted", host(as("httpd"), "spawn", "/bin/sh", "-c", "true")},
-		{"System user interactive", host(trigger, "spawn-as", "daemon", "/bin/login")},
-		{"Terminal shell in container", contained([]string{"-t"}, "/bin/sh", "-c", "true")},
-		{"Netcat Remote Code Execution in Container", contained(nil, "/bin/trigger", "spawn", "/bin/nc", "-e", "/bin/sh", "127.0.0.1", "1")},
-		{"Search Private Keys or Passwords", host("find", dir, "-name", "id_rsa")},
-		{"Clear Log Activities", host(trigger, "truncate", filepath.Join(dir, "syslog"))},
-		{"Remove Bulk Data from Disk", func(t *testing.T) {
-			file := filepath.Join(dir, "shredded")
-			run(t, "cp", "/etc/passwd", file)
-			run(t, "shred", "-u", file)
-		}},
-		{"Create Symlink Over Sensitive Files", host("ln", "-s", "/etc", filepath.Join(dir, "link"))},
-		{"Create Hardlink Over Sensitive Files", func(t *testing.T) {
-			link := "/etc/.saker-e2e-link"
-			t.Cleanup(func() { os.Remove(link) })
-			run(t, "ln", "/etc/shadow", link)
-		}},
-		{"Packet socket created in container", contained(append([]string{"--cap-add", "NET_RAW"}, unconfined...), "/bin/trigger", "packet-socket")},
-		{"Redirect STDOUT/STDIN to Network Connection in Container", contained(nil, "/bin/trigger", "redirect")},
-		{"Linux Kernel Module Injection Detected", contained(append([]string{"--cap-add", "SYS_MODULE"}, unconfined...), "/bin/trigger", "load-module")},
-		{"Detect release_agent File Container Escapes", contained(append([]string{"--cap-add", "SYS_ADMIN"}, unconfined...), "/bin/trigger", "write", "/tmp/release_agent")},
-		{"PTRACE attached to process", host(trigger, "attach")},
-		{"PTRACE anti-debug attempt", host(trigger, "trace-me")},
-		{"Find AWS Credentials", host("find", dir, "-iname", ".aws/credentials")},
-		{"Execution from /dev/shm", host(trigger, "copy-and-run", shm)},
-		{"Drop and execute new binary in container", contained(nil, "/bin/trigger", "copy-and-run", "/usr/bin/dropped")},
-		{"Disallowed SSH Connection Non Standard Port", func(t *testing.T) { sshInOwnNetwork(t, as("ssh")) }},
-		{"Fileless execution via memfd_create", host(trigger, "memfd")},
-	} {
-		t.Run(c.rule, func(t *testing.T) {
-			c.action(t)
-			a := expect(t, alerts, fmt.Sprintf("of rule %q", c.rule), func(a alert) bool { return a.Rule == c.rule })
-			for _, field := range []string{"container.id", "container.name", "k8s.ns.name", "k8s.pod.name", "evt.time"} {
-				if _, ok := a.OutputFields[field]; !ok {
-					t.Errorf("output_fields lacks %s, which Falco adds to every alert: %v", field, a.OutputFields)
-				}
+	attacks := attacks()
+	failures := s.carryOutAll(attacks)
+	if err := s.run(onHost, "end", nil, "end-of-attacks"); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range lookouts {
+		l.end(t)
+	}
+	for _, a := range attacks {
+		t.Run(a.mark(), func(t *testing.T) {
+			if err := failures[a.mark()]; err != nil {
+				t.Fatal(err)
 			}
-			if strings.Contains(c.rule, "ontainer") != (a.OutputFields["container.id"] != "host") && c.rule != "Linux Kernel Module Injection Detected" {
-				t.Errorf("container.id is %v", a.OutputFields["container.id"])
-			}
+			s.check(t, a, all.alerts(a))
+			s.checkFirst(t, a, stable, upstream[0])
+			s.checkFirst(t, a, incubating, upstream[1])
+			checkOurs(t, a, ours.alerts(a))
 		})
 	}
 }
 
-// sshInOwnNetwork connects to port 443 of a documentation address that exists only in a
-// network namespace of the test's own.
-func sshInOwnNetwork(t *testing.T, ssh string) {
+// Every rule of upstream's files has an attack.
+func TestEachOfFalcosRulesHasAnAttack(t *testing.T) {
+	folder := os.Getenv("SAKER_UPSTREAM_RULES")
+	if folder == "" {
+		t.Skip("SAKER_UPSTREAM_RULES does not name the folder with Falco's rules files")
+	}
+	wanted, marks := map[string]bool{}, map[string]bool{}
+	for _, a := range attacks() {
+		if marks[a.mark()] {
+			t.Errorf("two attacks are called %q", a.mark())
+		}
+		marks[a.mark()] = true
+		for _, w := range a.want {
+			wanted[w.rule] = true
+		}
+	}
+	for _, file := range upstreamFiles {
+		for _, rule := range rulesOf(t, filepath.Join(folder, file)) {
+			if !wanted[rule] {
+				t.Errorf("%s: no attack for rule %q", file, rule)
+			}
+		}
+	}
+}
+
+// rulesOf are the names of the rules in a file.
+func rulesOf(t *testing.T, file string) []string {
 	t.Helper()
-	const address = "203.0.113.1"
-	run(t, "ip", "netns", "exec", ownNetwork(t, address), ssh, "serve-and-connect", address+":443")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "- rule: "); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+var upstreamFiles = []string{"falco_rules.yaml", "falco-incubating_rules.yaml", "falco-sandbox_rules.yaml"}
+
+// settled is how old a container is of which our own rules no longer suppose that it is
+// preparing itself.
+const settled = 6 * time.Second
+
+// carryOutAll does the attacks, several at once, and returns what went wrong by attack.
+func (s *scene) carryOutAll(all []attack) map[string]error {
+	var mu sync.Mutex
+	failures := map[string]error{}
+	var wg sync.WaitGroup
+	turns := make(chan struct{}, 4)
+	begin := func(at ...place) {
+		for _, a := range all {
+			if !slices.Contains(at, a.at) {
+				continue
+			}
+			turns <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-turns }()
+				if err := s.carryOut(a); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failures[a.mark()] = err
+				}
+			})
+		}
+	}
+	begin(onHost, onNetwork, inNew)
+	time.Sleep(time.Until(s.ready.Add(settled)))
+	begin(inPlain, inPrivileged)
+	wg.Wait()
+	return failures
+}
+
+// podmanExec runs a command in a container as its runtime does, with options of podman's
+// before a "--".
+func (s *scene) podmanExec(at place, mark string, args ...string) error {
+	i := slices.Index(args, "--")
+	all := append([]string{"exec", "-e", markVariable + "=" + mark}, args[:i]...)
+	all = append(append(all, s.agents[at].name), args[i+1:]...)
+	if out, err := exec.Command("podman", all...).CombinedOutput(); err != nil {
+		return fmt.Errorf("podman %q: %w\n%s", all, err, out)
+	}
+	return nil
+}
+
+// launch runs a container of its own that changes its program once a runtime has told all
+// there is to tell of it.
+func (s *scene) launch(mark string, options ...string) error {
+	file, name := filepath.Join(s.dir, "launched"), fmt.Sprintf("saker-e2e-%d-launched", os.Getpid())
+	all := append([]string{"run", "--rm", "--network", "none", "--name", name, "--cidfile", file, "-e", markVariable + "=" + mark}, limits...)
+	all = append(append(all, options...), image, "/bin/trigger", "exec-later", "2s", "/bin/trigger", "noop")
+	if out, err := exec.Command("podman", all...).CombinedOutput(); err != nil {
+		return fmt.Errorf("podman %q: %w\n%s", all, err, out)
+	}
+	id, err := os.ReadFile(file)
+	s.agents[inNew].container, s.agents[inNew].name = string(id), name
+	return err
+}
+
+// launchIn runs an action of the trigger's on the test's network, in a container of its own
+// whose labels say that it is of a namespace of Kubernetes.
+func (s *scene) launchIn(mark, namespace string, action ...string) error {
+	all := append([]string{
+		"run", "--rm", "--network", "ns:/run/netns/" + s.network, "-e", markVariable + "=" + mark,
+		"--label", "io.kubernetes.pod.namespace=" + namespace, "--label", "io.kubernetes.pod.name=e2e",
+	}, limits...)
+	all = append(append(all, image, "/bin/trigger", "exec-later", "2s", "/bin/trigger"), action...)
+	if out, err := exec.Command("podman", all...).CombinedOutput(); err != nil {
+		return fmt.Errorf("podman %q: %w\n%s", all, err, out)
+	}
+	return nil
 }
