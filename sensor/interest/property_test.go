@@ -3,6 +3,7 @@ package interest_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -65,13 +66,21 @@ func TestNoComparisonDropsWhatItMatches(t *testing.T) {
 	}
 	const types = "evt.type in (open,openat,creat,connect,accept,socket,sendto,bind,dup,execve,execveat,unlink,rename)"
 	operators := []string{"=", "!=", "in", "startswith", "endswith", "contains", "glob", "pmatch", "<", ">="}
-	matched := 0
+	// Loading a rule takes most of the time: every third is taken, and all in a long run.
+	every, least := 3, 3000
+	if os.Getenv("SAKER_SOAK") != "" {
+		every, least = 1, 10000
+	}
+	matched, n := 0, 0
 	for _, f := range pushed {
 		for name := range strings.FieldsSeq(f.names) {
 			for _, operator := range operators {
 				for _, value := range f.values {
 					value = strings.Trim(value, `"`)
 					for _, not := range []string{"", "not "} {
+						if n++; n%every != 0 {
+							continue
+						}
 						right := fmt.Sprintf("%q", value)
 						switch operator {
 						case "in", "pmatch":
@@ -97,7 +106,7 @@ func TestNoComparisonDropsWhatItMatches(t *testing.T) {
 			}
 		}
 	}
-	if matched < 10000 {
+	if matched < least {
 		t.Errorf("only %d events matched: the test proves little", matched)
 	}
 }
