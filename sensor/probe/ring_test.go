@@ -75,8 +75,14 @@ func TestWaitingForTheRingEnds(t *testing.T) {
 		{"when closed", func() { _ = r.Close() }, os.ErrClosed},
 	} {
 		_ = r.file.SetReadDeadline(time.Time{})
+		if !r.acquire() {
+			t.Fatalf("%s: the ring is closed", c.name)
+		}
 		done := make(chan error)
-		go func() { done <- r.wait() }()
+		go func() {
+			defer r.release() // as whoever reads the ring does: it keeps the memory mapped
+			done <- r.wait()
+		}()
 		c.end()
 		if err := <-done; !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)

@@ -206,8 +206,10 @@ func (p *puller) giveBack() (sequences []uint64) {
 	return sequences
 }
 
-// close ends the requests and gives back what nobody has fetched, that on its way to us
-// included; it returns which events these were.
+// close ends the requests and gives back what nobody has fetched, that on its way from our
+// server included; it returns which events these were. What another server is sending to
+// ours at this moment comes to nobody, and is handed out again when its acknowledgement is
+// overdue.
 func (p *puller) close(ctx context.Context) ([]uint64, error) {
 	p.mu.Lock()
 	p.closed = true
