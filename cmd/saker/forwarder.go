@@ -1,8 +1,10 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 
+	"github.com/saker-security/saker/cmd/internal/footprint"
 	"github.com/saker-security/saker/cmd/internal/version"
 	"github.com/saker-security/saker/forwarder"
 	"github.com/saker-security/saker/forwarder/ingest"
@@ -22,8 +24,15 @@ func (f *forward) Run() error {
 	log, level := loaded.LevelLogger(os.Stderr)
 	return forwarder.Run(signals.stop, loaded, forwarder.Options{
 		Log: log, Level: level, Version: version.String(), Reload: f.read, ReloadNow: signals.reload,
-		AuditJudge: auditJudge,
+		AuditJudge: auditJudge, Ready: func(forwarder.Addresses) { shrink(log) },
 	})
+}
+
+// shrink gives back what only the start needed of the program's file.
+func shrink(log *slog.Logger) {
+	if err := footprint.Shrink(); err != nil {
+		log.Debug("the program keeps what only its start needed", "error", err)
+	}
 }
 
 // auditJudge holds Kubernetes audit events that are posted to the forwarder against rules.

@@ -165,6 +165,7 @@ func (h *host) sense(ctx context.Context, a forwarder.Addresses) error {
 			fmt.Printf("Saker is watching this host with %d rules.\n", s.Rules)
 			h.greet(a)
 			fmt.Println("  try it      cat /etc/shadow")
+			shrink(h.log)
 		},
 	})
 }
