@@ -8,7 +8,8 @@ LDFLAGS  := -s -w -X github.com/saker-security/saker/cmd/internal/version.Versio
 LINT     := $(GO) tool -modfile=tools.mod
 
 # What the build of the eBPF objects and the tests need beyond Go, as Debian names it.
-PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman containerd runc prometheus prometheus-alertmanager busybox-static iproute2 e2fsprogs git curl wget python3 openssh-client dpkg-dev systemd
+PACKAGES := clang-14 llvm-14 libbpf-dev libc6-dev gcc podman containerd runc prometheus prometheus-alertmanager busybox-static iproute2 e2fsprogs git curl wget python3 openssh-client dpkg-dev systemd \
+            redis-server mosquitto rabbitmq-server postgresql influxdb rsyslog
 
 .DEFAULT_GOAL := help
 
@@ -41,6 +42,7 @@ test: deps gen-check lint vuln ## everything that CI runs but the slow tail
 .PHONY: e2e
 e2e: deps ## the whole product: real kernel, real servers, real containers, kill -9
 	SAKER_TEST_REQUIRE=1 SAKER_E2E=1 $(GO) test -count=1 -timeout 20m -v ./e2e/...
+	SAKER_TEST_REQUIRE=1 SAKER_E2E=1 $(GO) test -count=1 -timeout 20m -run TestReal $$(grep -rl 'Module:' --include='*_test.go' outputs | xargs -n1 dirname | sort -u | sed 's,^,./,')
 
 .PHONY: bench
 bench: build ## benchmarks, and sensor and forwarder from outside; PEER=path measures a Falcosidekick beside it

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// generated is the first line of every generated document.
-const generated = "Generated from the configuration structs by `make gen`; do not edit."
+// Generated is the first line of every generated document, in a comment of its format.
+const Generated = "Generated from the configuration structs by `make gen`; do not edit."
 
 // instancesPath is the section of named instances in the documents.
 const instancesPath = "outputs"
@@ -23,7 +23,13 @@ type DocSection struct {
 	Kind string
 	// Structs are pointers to the structs that the section fills.
 	Structs []any
+	// Common are pointers to the structs that it fills beside them as all sections with a
+	// Kind do. The reference and the example have their keys once.
+	Common []any
 }
+
+// All are pointers to all structs that the section fills.
+func (s DocSection) All() []any { return slices.Concat(s.Structs, s.Common) }
 
 // page is a DocSection with its keys in order.
 type page struct {
@@ -31,6 +37,8 @@ type page struct {
 	fields []Field
 	// shared are keys that named instances of the section have too.
 	shared []Field
+	// common are the keys that all sections with a Kind have.
+	common []Field
 }
 
 // pages describes the sections. Shared keys make a page of their own, before the first
@@ -69,6 +77,11 @@ func pages(sections []DocSection) ([]*page, error) {
 				}
 			}
 		}
+		for _, ptr := range s.Common {
+			fields, err := Fields(ptr)
+			errs = append(errs, err)
+			p.common = append(p.common, fields...)
+		}
 		all = append(all, p)
 	}
 	return all, errors.Join(errs...)
@@ -91,6 +104,17 @@ type leaf struct {
 
 // leaves lists the keys of a page. The entries of a list of sections have [] in their path.
 func (p *page) leaves() []leaf { return leavesOf(p.Path, p.fields) }
+
+// commonKeys are the keys that all sections with a Kind have; none if there is no such
+// section.
+func commonKeys(all []*page) []Field {
+	for _, p := range all {
+		if len(p.common) > 0 {
+			return p.common
+		}
+	}
+	return nil
+}
 
 func leavesOf(section string, fields []Field) []leaf {
 	var all []leaf
@@ -133,8 +157,8 @@ func (b *branch) descend(path string) *branch {
 	return b
 }
 
-// treeOf puts the keys of all pages into one tree.
-func treeOf(all []*page) *branch {
+// treeOf puts the keys of all pages into one tree, with or without those that are common.
+func treeOf(all []*page, common bool) *branch {
 	root := &branch{}
 	for _, p := range all {
 		b := root.descend(p.Path)
@@ -142,6 +166,9 @@ func treeOf(all []*page) *branch {
 			b.title, b.doc = p.Title, p.Doc
 		}
 		b.add(p.fields)
+		if common {
+			b.add(p.common)
+		}
 	}
 	return root
 }
@@ -165,6 +192,9 @@ func remarks(f Field) string {
 	var parts []string
 	if f.Required {
 		parts = append(parts, "Required.")
+	}
+	if f.Inert != "" {
+		parts = append(parts, "Has no effect: "+f.Inert+".")
 	}
 	if len(f.OneOf) > 0 {
 		parts = append(parts, "One of "+strings.Join(f.OneOf, ", ")+".")

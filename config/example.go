@@ -23,8 +23,16 @@ func WriteExample(w io.Writer, sections []DocSection) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n", generated)
-	if err := writeBranch(&b, treeOf(all), 0); err != nil {
+	fmt.Fprintf(&b, "# %s\n", Generated)
+	if common := commonKeys(all); common != nil {
+		var keys []string
+		for _, f := range leavesOf("", common) {
+			keys = append(keys, f.path)
+		}
+		b.WriteByte('\n')
+		comment(&b, "", "Beside the keys below, every output has these: "+strings.Join(keys, ", ")+".")
+	}
+	if err := writeBranch(&b, treeOf(all, false), 0); err != nil {
 		return err
 	}
 	for _, p := range all {

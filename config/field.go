@@ -35,6 +35,9 @@ type Field struct {
 	Unit string
 	// Shared is the top-level section where the key stands, "" for the struct's own.
 	Shared string
+	// Inert says why the key has no effect; whoever sets it is warned. It is "" for the
+	// usual key, which has one.
+	Inert string
 	// Env are environment variables read beside the one that follows from the key;
 	// "-" alone means that no variable sets it.
 	Env []string
@@ -198,7 +201,7 @@ func (d *describer) leaf(sf reflect.StructField, index []int, key, shared string
 	f := &field{typ: sf.Type, index: index, percent: sf.Tag.Get("percentenv") == "true"}
 	f.Field = Field{
 		Key: key, Doc: sf.Tag.Get("doc"), Default: sf.Tag.Get("default"), Shared: shared,
-		Required: sf.Tag.Get("required") == "true", Unit: sf.Tag.Get("unit"),
+		Required: sf.Tag.Get("required") == "true", Unit: sf.Tag.Get("unit"), Inert: sf.Tag.Get("inert"),
 		OneOf: splitList(sf.Tag.Get("oneof")), Env: splitList(sf.Tag.Get("env")),
 	}
 	if f.Doc == "" {

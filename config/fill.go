@@ -29,6 +29,7 @@ func (l *loader) fill(s *slot) {
 		d := decoder{}
 		d.into(s.value, s.field, textNode(s.field.Default))
 	}
+	standard := s.value.Interface()
 	found := false
 	for layer := layerFlag; layer > layerDefault; layer-- {
 		found = l.fillFrom(s, layer, found) || found
@@ -40,6 +41,9 @@ func (l *loader) fill(s *slot) {
 	}
 	for _, target := range s.targets {
 		target.Set(clone(s.value))
+	}
+	if s.field.Inert != "" && found && !reflect.DeepEqual(s.value.Interface(), standard) {
+		l.warn(s.origin, s.path, "has no effect: "+s.field.Inert)
 	}
 }
 

@@ -26,7 +26,13 @@ func WriteReference(w io.Writer, sections []DocSection) error {
 		return err
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "<!-- %s -->\n\n%s", generated, referenceIntro)
+	fmt.Fprintf(&b, "<!-- %s -->\n\n%s", Generated, referenceIntro)
+	if common := commonKeys(all); common != nil {
+		b.WriteString("\n## Keys of all outputs\n\nEvery output has these keys beside its own, in its section. The variable is the section's with the key's: `SLACK_MINIMUMPRIORITY`.\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n")
+		for _, f := range leavesOf("", common) {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.path, typeCell(f.Field), code(defaultText(f.Field)), cell(f.Doc+" "+remarks(f.Field)))
+		}
+	}
 	for _, p := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n", p.Title)
 		if p.Doc != "" {
@@ -35,14 +41,35 @@ func WriteReference(w io.Writer, sections []DocSection) error {
 		if p.Kind != "" {
 			fmt.Fprintf(&b, "Type of a named instance: `%s`.\n\n", p.Kind)
 		}
-		b.WriteString("| Key | Type | Default | Environment | Meaning |\n|---|---|---|---|---|\n")
-		for _, f := range p.leaves() {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.path, typeCell(f.Field),
-				code(defaultText(f.Field)), cmp.Or(code(variablesOf(f)...), "none"), cell(f.Doc+" "+remarks(f.Field)))
-		}
+		writeKeys(&b, p.leaves())
 	}
 	_, err = io.WriteString(w, b.String())
 	return err
+}
+
+func writeKeys(b *strings.Builder, keys []leaf) {
+	b.WriteString("| Key | Type | Default | Environment | Meaning |\n|---|---|---|---|---|\n")
+	for _, f := range keys {
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", f.path, typeCell(f.Field),
+			code(defaultText(f.Field)), cmp.Or(code(variablesOf(f)...), "none"), cell(f.Doc+" "+remarks(f.Field)))
+	}
+}
+
+// KeyTable returns the Markdown table of a section's keys, and of those that it shares with
+// others, as the reference page has it.
+func KeyTable(section DocSection) (string, error) {
+	all, err := pages([]DocSection{section})
+	if err != nil {
+		return "", err
+	}
+	slices.Reverse(all) // the section's own keys first
+	var keys []leaf
+	for _, p := range all {
+		keys = append(keys, p.leaves()...)
+	}
+	var b strings.Builder
+	writeKeys(&b, keys)
+	return b.String(), nil
 }
 
 // WriteEnvironment writes a Markdown table of all environment variables, by name.
@@ -54,7 +81,7 @@ func WriteEnvironment(w io.Writer, sections []DocSection) error {
 	type row struct{ name, key, note string }
 	var rows []row
 	for _, p := range all {
-		for _, f := range p.leaves() {
+		for _, f := range append(p.leaves(), leavesOf(p.Path, p.common)...) {
 			for _, name := range variablesOf(f) {
 				rows = append(rows, row{name, f.path, f.Type})
 				if f.Type == "secret" {
@@ -65,7 +92,7 @@ func WriteEnvironment(w io.Writer, sections []DocSection) error {
 	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.name, b.name) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "<!-- %s -->\n\n# Environment variables\n\n", generated)
+	fmt.Fprintf(&b, "<!-- %s -->\n\n# Environment variables\n\n", Generated)
 	fmt.Fprintf(&b, "A named instance has the variables `%s_NAME_KEY`, for example `%s`.\n\n",
 		variable(instancesPath), variable(instancesPath+".platform.webhookurl"))
 	b.WriteString("| Variable | Key | Type |\n|---|---|---|\n")

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,9 +21,9 @@ func WriteSchema(w io.Writer, sections []DocSection) error {
 	if err != nil {
 		return err
 	}
-	root := sectionSchema(treeOf(all))
+	root := sectionSchema(treeOf(all, true))
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["$comment"] = generated
+	root["$comment"] = Generated
 	root["title"] = "Saker configuration"
 	root["patternProperties"] = schema{"^x-": schema{"description": "Room for YAML anchors."}}
 	definitions := schema{
@@ -32,6 +34,9 @@ func WriteSchema(w io.Writer, sections []DocSection) error {
 	if instances := instancesSchema(all, definitions); instances != nil {
 		properties, _ := root["properties"].(schema)
 		properties[instancesPath] = instances
+	}
+	if err := shareParts(root, definitions); err != nil {
+		return fmt.Errorf("write schema: %w", err)
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -56,6 +61,7 @@ func instancesSchema(all []*page, definitions schema) schema {
 		tree := &branch{}
 		tree.add(p.fields)
 		tree.add(p.shared)
+		tree.add(p.common)
 		definition := sectionSchema(tree)
 		properties, _ := definition["properties"].(schema)
 		properties["type"] = schema{"const": p.Kind}
@@ -170,4 +176,71 @@ func defaultValue(f Field) any {
 	default:
 		return f.Default
 	}
+}
+
+// part is the schema of one property, at each place where it stands.
+type part struct {
+	name   string
+	schema schema
+	places []schema // the properties that have it under its name
+}
+
+// shareParts puts what several properties of one name have in common into definitions: all
+// outputs have the same keys beside their own, and each kind is described twice.
+func shareParts(root, definitions schema) error {
+	parts := map[string]*part{}
+	if err := collectParts(root, parts); err != nil {
+		return err
+	}
+	names := map[string]int{}
+	for _, text := range slices.Sorted(maps.Keys(parts)) {
+		p := parts[text]
+		if len(p.places) < 2 {
+			continue
+		}
+		names[p.name]++
+		name := fmt.Sprintf("key_%s_%d", p.name, names[p.name])
+		definitions[name] = p.schema
+		for _, properties := range p.places {
+			properties[p.name] = schema{"$ref": "#/$defs/" + name}
+		}
+	}
+	return nil
+}
+
+// collectParts finds the properties below s. Those within a part are its own business.
+func collectParts(s schema, parts map[string]*part) error {
+	for key, value := range s {
+		switch v := value.(type) {
+		case schema:
+			if key != "properties" {
+				if err := collectParts(v, parts); err != nil {
+					return err
+				}
+				continue
+			}
+			for name, property := range v {
+				p, ok := property.(schema)
+				if !ok {
+					continue
+				}
+				if below, isSection := p["properties"].(schema); isSection && len(below) > 6 {
+					if err := collectParts(p, parts); err != nil {
+						return err
+					}
+					continue
+				}
+				text, err := json.Marshal(p)
+				if err != nil {
+					return err
+				}
+				id := name + " " + string(text)
+				if parts[id] == nil {
+					parts[id] = &part{name: name, schema: p}
+				}
+				parts[id].places = append(parts[id].places, v)
+			}
+		}
+	}
+	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -198,7 +197,7 @@ func (c Config) env(version string, log *slog.Logger) outputs.Env {
 	return outputs.Env{
 		Log:          log,
 		UserAgent:    "Saker/" + cmp.Or(version, "dev"),
-		CustomFields: slices.Sorted(maps.Keys(c.CustomFields)),
+		CustomFields: c.fieldNames(),
 		TLS: outputs.TLSClient{
 			CACertFile:       c.TLSClient.CACertFile,
 			MutualFilesPath:  c.MutualTLSFilesPath,

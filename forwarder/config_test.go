@@ -193,7 +193,7 @@ func TestTheLogFollowsItsSettings(t *testing.T) {
 
 func TestTheExampleFileIsAConfigurationThatStarts(t *testing.T) {
 	dir := t.TempDir()
-	if err := WriteDocs(dir); err != nil {
+	if err := writeReference(dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	l, err := LoadConfig(config.Source{File: filepath.Join(dir, "saker.example.yaml")})

@@ -27,7 +27,24 @@ var documents = []struct {
 // keys, the table of environment variables, an example file, a JSON schema, and the list of
 // the metrics. What is about keys has the kinds of output that the program has imported,
 // and the extra sections, which are those of others that share the file.
-func WriteDocs(dir string, extra ...config.DocSection) error {
+//
+// Dir is the folder of the documentation, whose page on differences from Falcosidekick and
+// whose folder of the outputs' pages are renewed too; outputFolder is where the outputs'
+// source is.
+func WriteDocs(dir, outputFolder string, extra ...config.DocSection) error {
+	if err := writeReference(filepath.Join(dir, "reference"), extra); err != nil {
+		return err
+	}
+	if err := writeOutputPages(filepath.Join(dir, outputPages), outputFolder); err != nil {
+		return fmt.Errorf("write the outputs' pages: %w", err)
+	}
+	if err := writeDifferences(filepath.Join(dir, "differences-from-falcosidekick.md")); err != nil {
+		return fmt.Errorf("write the differences: %w", err)
+	}
+	return nil
+}
+
+func writeReference(dir string, extra []config.DocSection) error {
 	sections := append(DocSections(), extra...)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write documents: %w", err)

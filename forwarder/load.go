@@ -123,7 +123,7 @@ func DocSections() []config.DocSection {
 	for _, k := range outputs.Kinds() {
 		all = append(all, config.DocSection{
 			Path: k.Key, Title: k.Title, Doc: k.Doc, Kind: k.Name,
-			Structs: []any{k.NewConfig(), new(deliver.Settings), new(Routing)},
+			Structs: []any{k.NewConfig()}, Common: []any{new(deliver.Settings), new(Routing)},
 		})
 	}
 	return all

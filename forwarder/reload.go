@@ -108,7 +108,7 @@ func (f *forwarder) reload(ctx, delivering context.Context, fail func(error)) er
 	if err != nil {
 		return err
 	}
-	p, err := f.delivery.plan(next.Outputs, next.env(f.Version, f.Log))
+	p, err := f.delivery.plan(next.Outputs, f.env(next.Config))
 	if err != nil {
 		return err
 	}

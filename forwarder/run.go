@@ -85,7 +85,7 @@ func Run(ctx context.Context, l *Loaded, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close(context.WithoutCancel(ctx))) }()
-	first, err := f.delivery.plan(l.Outputs, l.env(o.Version, o.Log))
+	first, err := f.delivery.plan(l.Outputs, f.env(l.Config))
 	if err != nil {
 		return err
 	}

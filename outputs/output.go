@@ -14,6 +14,9 @@ package outputs
 import (
 	"context"
 	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/saker-security/saker/event"
 )
@@ -37,6 +40,13 @@ type Limited interface {
 	MaxBatch() int
 }
 
+// Collecting is implemented by a Sender whose configuration says how long events are
+// collected for one batch.
+type Collecting interface {
+	// BatchAge is how long to wait for a batch to fill up where batch.age is 0.
+	BatchAge() time.Duration
+}
+
 // Env is what the forwarder gives to every output's constructor.
 type Env struct {
 	// Log is for rare remarks about the output itself; attempts are logged by the forwarder.
@@ -45,9 +55,21 @@ type Env struct {
 	TLS TLSClient
 	// UserAgent is sent by outputs that speak HTTP through our own client.
 	UserAgent string
-	// CustomFields are the names of the fields that ingest adds to every event; some
-	// outputs turn them into labels.
+	// CustomFields are the names of the custom and templated fields, which ingest adds to
+	// every event; some outputs turn them into labels or columns.
 	CustomFields []string
+	// Host is the forwarder that the output works for; nil where there is none, as when
+	// only a test event is sent.
+	Host Host
+}
+
+// Host is what an output may ask of the forwarder it works for. It may be asked from the
+// first Send on.
+type Host interface {
+	// Outputs are the titles of the kinds of output that are configured, each once, sorted.
+	Outputs() []string
+	// Gather returns the forwarder's own metrics, those of /metrics.
+	prometheus.Gatherer
 }
 
 // TLSClient are the settings upstream keeps under mutualtlsfilespath, mutualtlsclient and

@@ -21,6 +21,9 @@ type Kind[C any] struct {
 	Title string
 	// Doc is one sentence for the reference page.
 	Doc string
+	// Page is the part of the output's documentation that no declaration says: Markdown,
+	// kept in the folder's page.md, with the sections that Sections names.
+	Page string
 	// Batch is the most events one Send may take; 0 counts as 1.
 	Batch int
 	// Serial forbids a second Send while one is running.
@@ -49,9 +52,9 @@ type Part[C any] struct {
 
 // Registration is a Kind whose configuration's type has been erased.
 type Registration struct {
-	Name, Key, Title, Doc string
-	Batch                 int
-	Serial, Archive       bool
+	Name, Key, Title, Doc, Page string
+	Batch                       int
+	Serial, Archive             bool
 	// NewConfig returns a pointer to a zero configuration.
 	NewConfig func() any
 	// Build makes a Sender from what NewConfig returned, filled.
@@ -76,7 +79,7 @@ func Register[C any](k Kind[C]) {
 		panic(fmt.Sprintf("outputs: kind %q: %v", k.Name, err))
 	}
 	registry[k.Name] = Registration{
-		Name: k.Name, Key: cmp.Or(k.Key, k.Name), Title: k.Title, Doc: k.Doc,
+		Name: k.Name, Key: cmp.Or(k.Key, k.Name), Title: k.Title, Doc: k.Doc, Page: k.Page,
 		Batch: max(k.Batch, 1), Serial: k.Serial, Archive: k.Archive,
 		NewConfig: func() any { return new(C) },
 		Build: func(cfg any, env Env) (Sender, error) {

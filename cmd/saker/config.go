@@ -47,7 +47,8 @@ func (c *configPrint) Run() error {
 }
 
 type configGenerate struct {
-	Dir string `arg:"" help:"Folder of the documentation."`
+	Dir     string `arg:"" help:"Folder of the documentation."`
+	Outputs string `default:"outputs" help:"Folder of the outputs' source."`
 }
 
 func (c *configGenerate) Run() error {
@@ -57,7 +58,7 @@ func (c *configGenerate) Run() error {
 		Doc:     "Settings of the sensor of `saker up`. In a file for saker-sensor or `saker sensor`, which may be a falco.yaml, they stand at the top level.",
 		Structs: []any{new(sensor.Config)},
 	}
-	if err := forwarder.WriteDocs(reference, watching); err != nil {
+	if err := forwarder.WriteDocs(c.Dir, c.Outputs, watching); err != nil {
 		return err
 	}
 	for _, page := range []struct {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -31,16 +33,19 @@ type block struct {
 
 func (b block) String() string { return fmt.Sprintf("%s:%d", b.page, b.line) }
 
-// pages are the documents written by hand, relative to root.
+// pages are the documents that people wrote, as a whole or in the outputs' folders,
+// relative to root.
 func pages(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil || len(found) == 0 {
-		t.Fatalf("there are no pages in docs: %v", err)
-	}
 	names := []string{"README.md", "CONTRIBUTING.md"}
-	for _, f := range found {
-		names = append(names, filepath.Join("docs", filepath.Base(f)))
+	for _, folder := range []string{"docs", "docs/outputs"} {
+		found, err := filepath.Glob(filepath.Join(root, folder, "*.md"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("there are no pages in %s: %v", folder, err)
+		}
+		for _, f := range found {
+			names = append(names, filepath.Join(folder, filepath.Base(f)))
+		}
 	}
 	return names
 }
@@ -234,12 +239,19 @@ func loadSensor(t *testing.T, text string) error {
 
 func loadForwarder(t *testing.T, text string) error {
 	t.Helper()
-	var sensing sensor.Config
-	loaded, err := forwarder.LoadConfig(source(t, text), config.Section{Path: sensorPath, Into: []any{&sensing}})
-	if err == nil && len(loaded.Source.Warnings) > 0 {
-		err = loaded.Source.Warnings
+	var first error
+	for _, secret := range secrets {
+		var sensing sensor.Config
+		loaded, err := forwarder.LoadConfig(sourceWith(t, text, secret), config.Section{Path: sensorPath, Into: []any{&sensing}})
+		if err == nil && len(loaded.Source.Warnings) > 0 {
+			err = loaded.Source.Warnings
+		}
+		if err == nil {
+			return nil
+		}
+		first = cmp.Or(first, err)
 	}
-	return err
+	return first
 }
 
 var (
@@ -247,10 +259,21 @@ var (
 	expanded   = regexp.MustCompile(`\$\{(\w+)`)
 )
 
+// secrets are what a secret may look like: an address, a word, an address with a key in it,
+// a key of Google Cloud.
+var secrets = []string{
+	"http://example.test/", "s3cret", "https://key@example.test/1",
+	base64.StdEncoding.EncodeToString([]byte(`{"type":"authorized_user","client_id":"a","client_secret":"b","refresh_token":"c"}`)),
+}
+
 // source is a block as a file, on a machine that has the secrets it names.
 func source(t *testing.T, text string) config.Source {
 	t.Helper()
-	const secret = "http://example.test/"
+	return sourceWith(t, text, secrets[0])
+}
+
+func sourceWith(t *testing.T, text, secret string) config.Source {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func (o *outputsShow) Run() error {
 func describe(w io.Writer, s config.DocSection) error {
 	fmt.Fprintf(w, "%s: %s\n", s.Title, s.Doc)
 	fmt.Fprintf(w, "Section %q, or any name below \"outputs\" with \"type: %s\".\n", s.Path, s.Kind)
-	for _, structure := range s.Structs {
+	for _, structure := range s.All() {
 		keys, err := config.Fields(structure)
 		if err != nil {
 			return err

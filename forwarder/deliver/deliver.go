@@ -123,6 +123,9 @@ func New(o Options) (*Worker, error) {
 	if l, ok := o.Sender.(outputs.Limited); ok {
 		o.Batch = min(o.Batch, l.MaxBatch())
 	}
+	if c, ok := o.Sender.(outputs.Collecting); ok && o.Settings.Batch.Age == 0 {
+		o.Settings.Batch.Age = c.BatchAge()
+	}
 	log := o.Log.With("output", o.Name)
 	w := &Worker{
 		name: o.Name, sender: o.Sender, source: o.Source, settings: o.Settings,

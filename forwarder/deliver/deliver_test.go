@@ -206,6 +206,32 @@ func TestABatchWaitsForItsAgeToFillUp(t *testing.T) {
 	})
 }
 
+// collecting wants batches to wait for a minute.
+type collecting struct{ *scripted }
+
+func (collecting) BatchAge() time.Duration { return time.Minute }
+
+func TestASenderMayWantItsBatchesToFillUp(t *testing.T) {
+	collect := func(o *Options) {
+		o.Batch = 3
+		o.Sender = collecting{o.Sender.(*scripted)}
+	}
+	work(t, 1, collect, nil, func(f *fixture) {
+		f.after(50 * time.Second)
+		f.want("before the age", f.sender.batches(), [][]string(nil))
+		f.after(11 * time.Second)
+		f.want("at the age", f.sender.batches(), [][]string{{"e1"}})
+	})
+	soon := func(o *Options) {
+		collect(o)
+		o.Settings.Batch.Age = time.Second // the user's word counts
+	}
+	work(t, 1, soon, nil, func(f *fixture) {
+		f.after(2 * time.Second)
+		f.want("at the user's age", f.sender.batches(), [][]string{{"e1"}})
+	})
+}
+
 func TestAFailureIsTriedAgainWithGrowingPauses(t *testing.T) {
 	work(t, 1, nil, func(_ context.Context, n int, _ []event.Event) error {
 		if n < 12 {

@@ -21,7 +21,7 @@ const (
 type Settings struct {
 	MinimumPriority       event.Priority `key:"minimumpriority" doc:"Lowest priority that is delivered; empty delivers all. Test events always pass."`
 	MaxConcurrentRequests int            `key:"maxconcurrentrequests" default:"0" doc:"Most requests under way at once, up to 64; 0 is 64. How many there are adapts to what the destination takes. Only with 1 the events are sent in their order."`
-	Timeout               time.Duration  `key:"timeout" default:"10s" doc:"Most time that one attempt may take."`
+	Timeout               time.Duration  `key:"timeout" default:"10s" unit:"ms" doc:"Most time that one attempt may take."`
 	Retry                 Retry          `key:"retry"`
 	Batch                 Batch          `key:"batch"`
 	Grouping

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/event"
@@ -189,6 +190,9 @@ func (m *Metrics) Handler() http.Handler {
 		MaxRequestsInFlight: 8, Timeout: 30 * time.Second,
 	}))
 }
+
+// Gather returns all metrics as they are now. It makes Metrics a prometheus.Gatherer.
+func (m *Metrics) Gather() ([]*dto.MetricFamily, error) { return m.registry.Gather() }
 
 // Accepted implements ingest.Observer.
 func (m *Metrics) Accepted(batch []event.Event, sender string, took time.Duration) {

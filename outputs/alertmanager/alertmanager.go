@@ -3,6 +3,7 @@ package alertmanager
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,11 +21,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "alertmanager",
 		Title: "AlertManager",
 		Doc:   "Posts events as alerts to Prometheus Alertmanager; to each, if there are several.",
+		Page:  page,
 		Batch: 64,
 		New:   New,
 		Split: split,

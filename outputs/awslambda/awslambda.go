@@ -3,6 +3,7 @@ package awslambda
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"regexp"
 
@@ -17,12 +18,16 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "awslambda",
 		Key:   "aws.lambda",
 		Title: "AWSLambda",
 		Doc:   "Invokes a function of AWS Lambda with the JSON of each event. A function that fails is invoked with the same event again.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -15,9 +14,6 @@ import (
 )
 
 const access = "accesskeyid: AKIDEXAMPLE, secretaccesskey: " + awstest.Secret + ", region: eu-west-1"
-
-// changing are the headers that differ from run to run or with the SDK's version.
-var changing = regexp.MustCompile(`(?m)^(Amz-Sdk-Invocation-Id|Authorization|User-Agent|X-Amz-Date): .*$`)
 
 func Test(t *testing.T) {
 	awstest.Isolate(t)
@@ -40,7 +36,7 @@ func Test(t *testing.T) {
 			"{functionname: f, endpointurl: localhost}":                               "endpointurl",
 			"{functionname: f, rolearn: r, externalid: x, endpointurl: 'ftp://host'}": "endpointurl",
 		},
-		Clean: func(text string) string { return changing.ReplaceAllString(text, "$1: (varies)") },
+		Clean: awstest.Clean,
 		// The SDK signs host and path, so that no redirect could be right.
 		NoRedirects: true,
 	}.Run(t)
@@ -240,6 +236,15 @@ func TestWithoutARegionTheErrorSaysWhatToSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := sender.Send(t.Context(), awstest.Batch()); outputstest.OutcomeOf(err) != outputstest.Held || !strings.Contains(fmt.Sprint(err), "AWS_REGION") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheErrorOfAnEndpointThatIsAwaySaysWhy(t *testing.T) {
+	awstest.Isolate(t)
+	sender := awstest.Open(t, "awslambda", "{"+awstest.Access+", functionname: falco, endpointurl: 'http://127.0.0.1:1'}")
+	err := sender.Send(t.Context(), awstest.Batch())
+	if text := fmt.Sprint(err); outputstest.OutcomeOf(err) != outputstest.NotNow || !strings.HasSuffix(text, "connection refused") || strings.Contains(text, "http") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package datadog
 
 import (
 	"context"
+	_ "embed"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,11 +15,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "datadog",
 		Title: "Datadog",
 		Doc:   "Posts each event to the event stream of Datadog.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

@@ -58,6 +58,9 @@ func payload(dst []byte, e event.Event) []byte {
 
 // indexAt is the index that a document sent now goes to.
 func indexAt(c Config, now time.Time) string {
+	if c.DataStream {
+		return c.Index
+	}
 	switch c.Suffix {
 	case "none":
 		return c.Index

@@ -9,6 +9,7 @@ package elasticsearch
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"net/http"
 	"net/url"
@@ -27,11 +28,15 @@ import (
 // maxBatch is the most documents of one bulk request.
 const maxBatch = 500
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:    "elasticsearch",
 		Title:   "Elasticsearch",
 		Doc:     "Writes each event as a document to Elasticsearch or OpenSearch.",
+		Page:    page,
 		Batch:   maxBatch,
 		Archive: true,
 		New:     New,
@@ -45,6 +50,7 @@ type Config struct {
 	Index               string        `key:"index" default:"falco" doc:"Name of the index, before the suffix."`
 	Type                string        `key:"type" default:"_doc" doc:"Last part of a single document's path; other than _doc only for clusters older than version 7. Without effect with batching, and not settable for a named output."`
 	Suffix              string        `key:"suffix" default:"daily" oneof:"daily,monthly,annually,none" doc:"What follows the index's name: -2006.01.02, -2006.01, -2006 or nothing, by the forwarder's local time of sending."`
+	DataStream          bool          `key:"datastream" default:"false" doc:"Write to the data stream that index names, which the cluster rolls over by itself: nothing follows the name. With createindextemplate the template is one for a data stream."`
 	Pipeline            string        `key:"pipeline" doc:"Ingest pipeline of the cluster that processes the documents."`
 	Username            string        `key:"username" doc:"User name for basic authentication, with password. It comes before apikey."`
 	Password            config.Secret `key:"password" doc:"Password for basic authentication."`

@@ -33,6 +33,7 @@ func Test(t *testing.T) {
 			"override":   "{" + batching + ", " + apikey + ", customheaders: {Authorization: Bearer x, content-type: application/x-ndjson, User-Agent: mine, Host: es.example}}",
 			"single":     "{hostport: URL/prefix/, pipeline: 'a b', flattenfields: true}",
 			"gzip":       "{hostport: URL, suffix: none, enablecompression: true}",
+			"datastream": "{" + batching + ", datastream: true, index: logs-falco-default, createindextemplate: true}",
 			"template":   "{" + batching + ", createindextemplate: true}",
 		},
 		Wrong: map[string]string{

@@ -102,7 +102,7 @@ type (
 // templateBody is the template that a golden file pins.
 func templateBody(c Config) ([]byte, error) {
 	pattern := c.Index + "-*"
-	if c.Suffix == "none" {
+	if c.Suffix == "none" || c.DataStream {
 		pattern = c.Index
 	}
 	fields := mapping{}
@@ -116,13 +116,18 @@ func templateBody(c Config) ([]byte, error) {
 	for _, name := range []string{"hostname", "priority", "rule", "source", "tags", "uuid"} {
 		properties[name] = text(256)
 	}
-	return httpx.Encode(object{
+	body := object{
 		"index_patterns": []string{pattern},
 		"template": object{
 			"settings": object{"number_of_shards": orThree(c.NumberOfShards), "number_of_replicas": orThree(c.NumberOfReplicas)},
 			"mappings": object{"properties": properties},
 		},
-	})
+	}
+	if c.DataStream {
+		// Over the priority of the templates for logs-*-* and so on that Elasticsearch has.
+		body["data_stream"], body["priority"] = object{}, 200
+	}
+	return httpx.Encode(body)
 }
 
 // text maps a field that is searched by its words and, up to some length, as a whole.

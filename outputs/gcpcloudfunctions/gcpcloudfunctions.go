@@ -3,6 +3,7 @@ package gcpcloudfunctions
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"regexp"
 
@@ -19,12 +20,16 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "gcpcloudfunctions",
 		Key:   "gcp.cloudfunctions",
 		Title: "GCPCloudFunctions",
 		Doc:   "Calls a function of Google Cloud Functions with the JSON of each event. A function that fails is called with the same event again.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

@@ -128,7 +128,7 @@ func TestCallsMatchTheGoldenFile(t *testing.T) {
 			fmt.Fprintf(&got, "%s\n%s\n", call.GetName(), call.GetData())
 		}
 	}
-	outputstest.Golden(t, "testdata/calls.golden", got.String())
+	outputstest.Golden(t, "testdata/payload.golden", got.String())
 }
 
 func TestEachCodeHasItsOutcome(t *testing.T) {

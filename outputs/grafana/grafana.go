@@ -4,6 +4,7 @@ package grafana
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"net/http"
 	"strings"
@@ -16,11 +17,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "grafana",
 		Title: "Grafana",
 		Doc:   "Writes each event as an annotation into Grafana.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

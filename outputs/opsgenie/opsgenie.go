@@ -4,6 +4,7 @@ package opsgenie
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -15,11 +16,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "opsgenie",
 		Title: "Opsgenie",
 		Doc:   "Creates an alert in Opsgenie for each event.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

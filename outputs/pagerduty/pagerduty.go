@@ -4,6 +4,7 @@ package pagerduty
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"errors"
 	"io"
 	"net/http"
@@ -20,11 +21,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "pagerduty",
 		Title: "Pagerduty",
 		Doc:   "Triggers an alert in PagerDuty for each event.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

@@ -3,6 +3,7 @@ package slack
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"net/http"
 	"unicode/utf8"
@@ -16,11 +17,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "slack",
 		Title: "Slack",
 		Doc:   "Posts each event as a message to a Slack channel through an incoming webhook.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

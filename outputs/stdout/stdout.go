@@ -3,6 +3,7 @@ package stdout
 
 import (
 	"context"
+	_ "embed"
 	"io"
 	"os"
 	"strings"
@@ -12,11 +13,15 @@ import (
 	"github.com/saker-security/saker/outputs"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:    "stdout",
 		Title:   "Stdout",
 		Doc:     "Writes each event to standard output, one a line.",
+		Page:    page,
 		Batch:   128,
 		Archive: true,
 		New:     New,

@@ -28,6 +28,7 @@ func TestLinesMatchTheGoldenFiles(t *testing.T) {
 		}
 		outputstest.Golden(t, "testdata/"+format+".golden", string(got))
 	}
+	outputstest.Golden(t, "testdata/payload.golden", "-- plain --\n"+string(appendLine(nil, "json", outputstest.Plain())))
 }
 
 func TestConfiguration(t *testing.T) {

@@ -3,6 +3,7 @@ package webhook
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"net/http"
 	"strings"
@@ -13,11 +14,15 @@ import (
 	"github.com/saker-security/saker/outputs/internal/httpx"
 )
 
+//go:embed page.md
+var page string
+
 func init() {
 	outputs.Register(outputs.Kind[Config]{
 		Name:  "webhook",
 		Title: "Webhook",
 		Doc:   "Sends each event as JSON to an HTTP endpoint of your own.",
+		Page:  page,
 		Batch: 1,
 		New:   New,
 	})

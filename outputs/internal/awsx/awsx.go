@@ -29,7 +29,13 @@ import (
 
 // Config are the keys of the section aws.
 type Config struct {
-	Region          string        `key:"region" doc:"Region of the services, such as eu-west-1; empty for the one of the environment or the profile (AWS_REGION)."`
+	Region string `key:"region" doc:"Region of the services, such as eu-west-1; empty for the one of the environment or the profile (AWS_REGION)."`
+	Access
+}
+
+// Access are the keys of the section aws without the region, for an output that has a
+// region of its own.
+type Access struct {
 	AccessKeyID     string        `key:"accesskeyid" doc:"Access key; empty for the credentials that the SDK finds (environment, profile, web identity, the role of the pod or the instance)."`
 	SecretAccessKey config.Secret `key:"secretaccesskey" doc:"Secret of the access key."`
 	RoleARN         string        `key:"rolearn" doc:"Role to assume with those credentials."`
@@ -40,7 +46,7 @@ type Config struct {
 }
 
 // Validate checks that the keys agree.
-func (c Config) Validate() error {
+func (c Access) Validate() error {
 	if c.EndpointURL != "" {
 		if err := httpx.CheckURL(c.EndpointURL); err != nil {
 			return config.At("endpointurl", err)
@@ -74,8 +80,8 @@ type Session[C any] struct {
 	client C
 }
 
-// New makes a Session for the client that service makes. It does not touch the network. The authorities of AWS_CA_BUNDLE, as
-// everywhere with AWS, replace those of env.
+// New makes a Session for the client that service makes. It does not touch the network. The
+// authorities of AWS_CA_BUNDLE, as everywhere with AWS, replace those of env.
 func New[C any](c Config, env outputs.Env, service func(aws.Config) C) (*Session[C], error) {
 	env.TLS.CACertFile = cmp.Or(os.Getenv("AWS_CA_BUNDLE"), env.TLS.CACertFile)
 	client, err := httpx.New(httpx.Config{CheckCert: true, Proxy: c.Proxy}, env)

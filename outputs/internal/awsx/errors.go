@@ -4,10 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/saker-security/saker/outputs"
 	"github.com/saker-security/saker/outputs/internal/httpx"
@@ -26,11 +28,14 @@ func Error(err error, rejected ...string) error {
 	if !ok || answer.Response == nil || answer.Response.Response == nil || beforehand(err) {
 		return plain(err)
 	}
+	if sent, failed := errors.AsType[*smithyhttp.RequestSendError](err); failed {
+		return plain(sent.Err) // the SDK makes up an answer without a status
+	}
 	var code, text string
-	if fault, ok := errors.AsType[smithy.APIError](err); ok && fault.ErrorCode() != unknown {
+	status, header := answer.HTTPStatusCode(), answer.Response.Header
+	if fault, ok := errors.AsType[smithy.APIError](err); ok && !nameless(fault, status) {
 		code, text = fault.ErrorCode(), fault.ErrorCode()+": "+fault.ErrorMessage()
 	}
-	status, header := answer.HTTPStatusCode(), answer.Response.Header
 	classed := httpx.StatusError(status, withoutType(header), []byte(text))
 	switch {
 	case slices.Contains(rejected, code):
@@ -43,11 +48,34 @@ func Error(err error, rejected ...string) error {
 	return classed
 }
 
-// passes reports whether a fault is one that the SDK itself would try again.
+// Fault returns what it means for delivery that AWS could not take one entry of a batch
+// and says so with a code and a message. The entry is rejected for the codes in rejected;
+// otherwise somebody has to mend something if the fault is the sender's, us.
+func Fault(code, message string, sender bool, rejected ...string) error {
+	err := errors.New("the service did not take the event: " + httpx.OneLine(code+": "+message))
+	switch {
+	case slices.Contains(rejected, code):
+		return outputs.Reject(err)
+	case sender && !passes(code):
+		return outputs.Hold(err)
+	}
+	return err
+}
+
+// passes reports whether a fault is one that the SDK itself would try again, or one of
+// those that it does not know.
 func passes(code string) bool {
 	_, throttled := retry.DefaultThrottleErrorCodes[code]
 	_, retryable := retry.DefaultRetryableErrorCodes[code]
-	return throttled || retryable
+	return throttled || retryable || slices.Contains(passing, code)
+}
+
+// passing are faults that pass by themselves: the key service is busy, or what arrived is
+// not what was sent.
+var passing = []string{
+	"KmsThrottled", "KMS.ThrottlingException", "KMSThrottling", "KMSThrottlingException",
+	"BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch",
+	"InternalError", "InternalFailure", "ServiceUnavailable", "ServiceUnavailableException", "OperationAborted",
 }
 
 // plainText is err without its class, but for a pause that was asked for.
@@ -70,8 +98,14 @@ func beforehand(err error) bool {
 	return ok
 }
 
-// unknown is the code that the SDK gives to an answer that names none.
-const unknown = "UnknownError"
+// nameless reports whether fault is what the SDK says of an answer that names none; for some
+// services that is the name of the status.
+func nameless(fault smithy.APIError, status int) bool {
+	code, message := fault.ErrorCode(), fault.ErrorMessage()
+	text := http.StatusText(status)
+	name := strings.ReplaceAll(text, " ", "")
+	return code == "" || code == "UnknownError" || code == name && slices.Contains([]string{"", name, text}, message)
+}
 
 // withoutType lets the text show whatever type the answer had.
 func withoutType(header http.Header) http.Header {

@@ -1,8 +1,9 @@
 // Package gcpx is what the outputs for Google Cloud share: the keys of the section gcp,
-// the client options made of them, and the reading of gRPC errors for delivery.
+// the client options made of them, a client for the services' REST interfaces, and the
+// reading of errors for delivery.
 //
-// An output embeds Config with the tag shared:"gcp" and gives what Options returns to the
-// vendor's client when it makes one, in Send.
+// An output embeds Config with the tag shared:"gcp". It gives what Options returns to the
+// vendor's client when it makes one, in Send; or it makes a Client in New and posts with it.
 package gcpx
 
 import (
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"cloud.google.com/go/auth/credentials"
 	"google.golang.org/api/option"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -26,7 +28,12 @@ import (
 // Config are the keys of the section gcp.
 type Config struct {
 	Credentials config.Secret `key:"credentials" doc:"Base64 of a JSON key, such as a service account's; empty for the default credentials of the environment (workload identity, GOOGLE_APPLICATION_CREDENTIALS, the instance's account)."`
+	// WorkloadIdentity is a key that Falcosidekick has and never reads.
+	WorkloadIdentity bool `key:"workloadidentity" default:"false" inert:"workload identity is used whenever credentials is empty and the environment has one" doc:"For Falcosidekick's configurations."`
 }
+
+// Account is Config by another name, for an output that embeds another Config, too.
+type Account = Config
 
 // Validate checks that the credentials can be read. Its error shows nothing of them.
 func (c Config) Validate() error {
@@ -35,30 +42,39 @@ func (c Config) Validate() error {
 }
 
 // kinds are the types of keys that are taken.
-var kinds = []option.CredentialsType{
-	option.ServiceAccount, option.AuthorizedUser, option.ExternalAccount, option.ImpersonatedServiceAccount,
+var kinds = []credentials.CredType{
+	credentials.ServiceAccount, credentials.AuthorizedUser, credentials.ExternalAccount, credentials.ImpersonatedServiceAccount,
 }
 
 // Options returns what c means to a client of Google Cloud.
 func (c Config) Options() ([]option.ClientOption, error) {
 	options := []option.ClientOption{option.WithTelemetryDisabled()}
+	kind, key, err := c.key()
+	if err != nil || key == nil {
+		return options, err
+	}
+	return append(options, option.WithAuthCredentialsJSON(option.CredentialsType(kind), key)), nil
+}
+
+// key returns the type and the JSON of the key; nil for none.
+func (c Config) key() (credentials.CredType, []byte, error) {
 	if c.Credentials.IsZero() {
-		return options, nil
+		return "", nil, nil
 	}
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(c.Credentials.Reveal()))
 	if err != nil {
-		return nil, errors.New("must be the base64 of a JSON key")
+		return "", nil, errors.New("must be the base64 of a JSON key")
 	}
 	var head struct {
-		Type option.CredentialsType `json:"type"`
+		Type credentials.CredType `json:"type"`
 	}
 	if err := json.Unmarshal(key, &head); err != nil {
-		return nil, errors.New("must be the base64 of a JSON key, and holds no JSON")
+		return "", nil, errors.New("must be the base64 of a JSON key, and holds no JSON")
 	}
 	if !slices.Contains(kinds, head.Type) {
-		return nil, errors.New("must be a key with a type such as service_account")
+		return "", nil, errors.New("must be a key with a type such as service_account")
 	}
-	return append(options, option.WithAuthCredentialsJSON(head.Type, key)), nil
+	return head.Type, key, nil
 }
 
 // maxDelay is the longest pause that a service can ask for.

@@ -2,17 +2,10 @@ package httpx
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,67 +16,14 @@ import (
 
 	"github.com/saker-security/saker/outputs"
 	"github.com/saker-security/saker/outputs/internal/outputstest"
+	"github.com/saker-security/saker/outputs/internal/tlsx"
 )
-
-// ca is an authority made for a test.
-type ca struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
-
-func newCA(t *testing.T) ca {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ca{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-}
-
-// issue returns certificate and key, in PEM, for a server on 127.0.0.1 or a client.
-func (c ca) issue(t *testing.T, name string) (cert, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, c.cert, private.Public(), c.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
-}
 
 // serveTLS starts a server with a certificate of c that answers with its client's name
 // and the protocol. With clients it demands a certificate of theirs.
-func serveTLS(t *testing.T, c ca, clients *ca) *httptest.Server {
+func serveTLS(t *testing.T, c, clients *outputstest.CA) *httptest.Server {
 	t.Helper()
-	pair, err := tls.X509KeyPair(c.issue(t, "server"))
+	pair, err := tls.X509KeyPair(c.Issue(t, "server"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +38,7 @@ func serveTLS(t *testing.T, c ca, clients *ca) *httptest.Server {
 	if clients != nil {
 		s.TLS.ClientAuth = tls.RequireAndVerifyClientCert
 		s.TLS.ClientCAs = x509.NewCertPool()
-		s.TLS.ClientCAs.AddCert(clients.cert)
+		s.TLS.ClientCAs.AddCert(clients.Cert)
 	}
 	s.EnableHTTP2 = true
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -134,9 +74,9 @@ func post(t *testing.T, client *http.Client, url string) (string, error) {
 
 func TestOnlyEndpointsWithATrustedCertificateGetEvents(t *testing.T) {
 	outputstest.NoLeak(t)
-	authority, stranger := newCA(t), newCA(t)
+	authority, stranger := outputstest.NewCA(t), outputstest.NewCA(t)
 	dir := t.TempDir()
-	trusted := write(t, dir, "trusted.crt", authority.pem)
+	trusted := write(t, dir, "trusted.crt", authority.PEM)
 	s := serveTLS(t, authority, nil)
 	for _, c := range []struct {
 		name   string
@@ -145,7 +85,7 @@ func TestOnlyEndpointsWithATrustedCertificateGetEvents(t *testing.T) {
 		ok     bool
 	}{
 		{"an unknown authority", Config{CheckCert: true}, outputs.TLSClient{}, false},
-		{"the wrong authority", Config{CheckCert: true}, outputs.TLSClient{CACertFile: write(t, dir, "stranger.crt", stranger.pem)}, false},
+		{"the wrong authority", Config{CheckCert: true}, outputs.TLSClient{CACertFile: write(t, dir, "stranger.crt", stranger.PEM)}, false},
 		{"an authority that is added", Config{CheckCert: true}, outputs.TLSClient{CACertFile: trusted}, true},
 		{"no check", Config{CheckCert: false}, outputs.TLSClient{}, true},
 	} {
@@ -161,17 +101,17 @@ func TestOnlyEndpointsWithATrustedCertificateGetEvents(t *testing.T) {
 
 func TestMutualTLSShowsTheClientsCertificate(t *testing.T) {
 	outputstest.NoLeak(t)
-	authority := newCA(t)
-	s := serveTLS(t, authority, &authority)
-	cert, key := authority.issue(t, "the forwarder")
+	authority := outputstest.NewCA(t)
+	s := serveTLS(t, authority, authority)
+	cert, key := authority.Issue(t, "the forwarder")
 	shared := t.TempDir()
 	write(t, shared, "client.crt", cert)
 	write(t, shared, "client.key", key)
-	write(t, shared, "ca.crt", authority.pem)
+	write(t, shared, "ca.crt", authority.PEM)
 	other := t.TempDir()
 	files := outputs.TLSClient{
 		MutualFilesPath: "/nonexistent",
-		MutualCertFile:  write(t, other, "a", cert), MutualKeyFile: write(t, other, "b", key), MutualCACertFile: write(t, other, "c", authority.pem),
+		MutualCertFile:  write(t, other, "a", cert), MutualKeyFile: write(t, other, "b", key), MutualCACertFile: write(t, other, "c", authority.PEM),
 	}
 	withoutCA := t.TempDir()
 	write(t, withoutCA, "client.crt", cert)
@@ -199,9 +139,9 @@ func TestMutualTLSShowsTheClientsCertificate(t *testing.T) {
 }
 
 func TestUnusableCertificateFilesAreRefusedAtStart(t *testing.T) {
-	authority := newCA(t)
-	cert, key := authority.issue(t, "client")
-	_, otherKey := authority.issue(t, "other")
+	authority := outputstest.NewCA(t)
+	cert, key := authority.Issue(t, "client")
+	_, otherKey := authority.Issue(t, "other")
 	dir := t.TempDir()
 	certFile, keyFile := write(t, dir, "cert", cert), write(t, dir, "key", key)
 	other, garbage := write(t, dir, "other", otherKey), write(t, dir, "garbage", []byte("garbage"))
@@ -227,12 +167,12 @@ func TestUnusableCertificateFilesAreRefusedAtStart(t *testing.T) {
 
 func TestChangedCertificateFilesAreTakenUp(t *testing.T) {
 	outputstest.NoLeak(t)
-	authority := newCA(t)
-	s := serveTLS(t, authority, &authority)
+	authority := outputstest.NewCA(t)
+	s := serveTLS(t, authority, authority)
 	dir := t.TempDir()
 	replace := func(name string, age time.Duration) {
-		cert, key := authority.issue(t, name)
-		for file, content := range map[string][]byte{"client.crt": cert, "client.key": key, "ca.crt": authority.pem} {
+		cert, key := authority.Issue(t, name)
+		for file, content := range map[string][]byte{"client.crt": cert, "client.key": key, "ca.crt": authority.PEM} {
 			path := write(t, dir, file, content)
 			when := time.Now().Add(-age)
 			if err := os.Chtimes(path, when, when); err != nil {
@@ -246,7 +186,7 @@ func TestChangedCertificateFilesAreTakenUp(t *testing.T) {
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 		TLS: outputs.TLSClient{MutualFilesPath: dir},
 	})
-	client.Transport.(*transport).every = 0
+	client.Transport.(*transport).tls.(*tlsx.Source).Every = 0
 	expect := func(want string) {
 		t.Helper()
 		answer, err := post(t, client, s.URL)

@@ -12,6 +12,7 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/saker-security/saker/config"
 	"github.com/saker-security/saker/outputs"
+	"github.com/saker-security/saker/outputs/internal/tlsx"
 )
 
 // Config are the keys that every output with this client has.
@@ -47,31 +49,29 @@ const (
 	maxRedirects     = 5
 )
 
+// defaultAgent is what requests name when the environment names nothing.
+const defaultAgent = "Saker"
+
 // New makes a client for c. The authorities it trusts are the system's and those of
-// env.TLS. It reads certificate files, so that a
-// missing or malformed one is an error here and not at the first event, and reads them
-// again when they have changed. It does not touch the network.
+// env.TLS. It reads certificate files, so that a missing or malformed one is an error here
+// and not at the first event, and reads them again when they have changed. It does not
+// touch the network.
 //
 // The client has no timeout of its own: each request ends with its context. A redirect is
 // followed only when it keeps the method and the host (or goes from http to https on the
 // same host); any other answer of class 3xx is an error, because following it would turn
 // a POST into an empty GET or show a token to a stranger.
 func New(c Config, env outputs.Env) (*http.Client, error) {
-	agent := env.UserAgent
-	if agent == "" {
-		agent = "Saker"
-	}
 	proxy, err := proxyFor(c.Proxy.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("proxy %w", err)
 	}
-	files := certFiles(c, env.TLS)
-	material, err := files.load(c)
+	source, err := tlsx.New(tlsx.Settings{Insecure: !c.CheckCert, MutualTLS: c.MutualTLS}, env)
 	if err != nil {
 		return nil, err
 	}
 	return &http.Client{
-		Transport:     newTransport(c, env, agent, files, material, proxy),
+		Transport:     newTransport(cmp.Or(env.UserAgent, defaultAgent), source, proxy),
 		CheckRedirect: checkRedirect,
 	}, nil
 }

@@ -52,7 +52,7 @@ func Do(ctx context.Context, client *http.Client, method, address string, body [
 	if res.StatusCode/100 == 2 {
 		return answer, nil
 	}
-	return nil, StatusError(res.StatusCode, res.Header, hideSecrets(req, answer))
+	return nil, answered(res.StatusCode, res.Header, hideSecrets(req, answer))
 }
 
 // send sends req as client.Do does. That prepares each request for being redirected, which

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,6 +43,18 @@ func (h HTTP) statuses(t *testing.T) {
 		if d := outputs.Delay(err); d != 0 {
 			t.Errorf("status %d asks for a pause of %v although the answer does not", status, d)
 		}
+	}
+}
+
+func (h HTTP) hollow(t *testing.T) {
+	s, sender := h.begin(t)
+	for _, body := range slices.Sorted(maps.Keys(h.Hollow)) {
+		s.answerWith(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		err := sender.Send(t.Context(), plain())
+		if got := OutcomeOf(err); got != h.Hollow[body] {
+			t.Errorf("200 with %q is %q (%v), want %q", body, got, err, h.Hollow[body])
+		}
+		NoSecret(t, h.Secret, fmt.Sprint(err))
 	}
 }
 
@@ -145,6 +158,26 @@ func await[T any](t *testing.T, c <-chan T, what string) T {
 func (h HTTP) refused(t *testing.T) {
 	s, sender := h.begin(t)
 	s.Close()
+	err := sender.Send(t.Context(), plain())
+	if OutcomeOf(err) != NotNow {
+		t.Errorf("send is %q (%v), want %q", OutcomeOf(err), err, NotNow)
+	}
+	NoSecret(t, h.Secret, fmt.Sprint(err))
+}
+
+func (h HTTP) reset(t *testing.T) {
+	s, sender := h.begin(t)
+	s.answerWith(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Errorf("take over the connection: %v", err)
+			return
+		}
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // a reset, not an orderly end
+		}
+		c.Close()
+	})
 	err := sender.Send(t.Context(), plain())
 	if OutcomeOf(err) != NotNow {
 		t.Errorf("send is %q (%v), want %q", OutcomeOf(err), err, NotNow)

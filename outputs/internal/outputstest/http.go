@@ -4,8 +4,8 @@
 // HTTP is the contract of an output that speaks HTTP: golden requests for all Events, the
 // outcome of every class of status, Retry-After, contexts that end, servers that hang,
 // refuse or redirect, wrong configuration, secrets that must not show, connections that
-// must be reused, goroutines that must not stay. An output of another protocol uses Events,
-// New, Golden, NoSecret and NoLeak for a test of its own. Start runs a real server.
+// must be reused, goroutines that must not stay. Wire is that of an output of another
+// protocol. Start and StartAddress run a real server.
 package outputstest
 
 import (
@@ -66,6 +66,9 @@ type HTTP struct {
 	// Answer writes what the service answers when it accepts a request; nil means 200 and
 	// a short text.
 	Answer func(w http.ResponseWriter, r *http.Request, body []byte)
+	// Hollow are bodies of answers with the status 200 that are no success: an error that
+	// only the body tells, the page of another site. Each has an outcome.
+	Hollow map[string]Outcome
 	// Clean makes recorded requests fit for a golden file: it replaces what changes from
 	// run to run. It is called with each body and with the whole file.
 	Clean func(text string) string
@@ -81,10 +84,12 @@ func (h HTTP) Run(t *testing.T) {
 	t.Helper()
 	t.Run("requests match the golden files", h.golden)
 	t.Run("each status has its outcome", h.statuses)
+	t.Run("success that is none is seen", h.hollow)
 	t.Run("Retry-After is honoured", h.retryAfter)
 	t.Run("a cancelled context sends nothing", h.cancelled)
 	t.Run("a server that hangs is left when the context ends", h.hangs)
 	t.Run("a refused connection is tried again later", h.refused)
+	t.Run("a connection that is reset is tried again later", h.reset)
 	if !h.NoRedirects {
 		t.Run("a redirect to a stranger is not followed", h.strangers)
 		t.Run("a redirect that changes the method is not followed", h.changedMethods)

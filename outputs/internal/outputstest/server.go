@@ -137,14 +137,17 @@ func (r request) String() string {
 			fmt.Fprintf(&b, "%s: %s\n", name, v)
 		}
 	}
-	b.WriteString("\n")
-	switch {
-	case len(r.body) > shownBody:
-		fmt.Fprintf(&b, "%s\n[%d bytes in all, sha256 %x]\n", strings.ToValidUTF8(r.body[:500], ""), len(r.body), sha256.Sum256([]byte(r.body)))
-	case strings.HasSuffix(r.body, "\n"):
-		b.WriteString(r.body)
-	default:
-		b.WriteString(r.body + "\n[no newline at the end]\n")
-	}
+	b.WriteString("\n" + shorten(r.body))
 	return b.String()
+}
+
+// shorten returns what a golden file shows of text: all of it, or its start and its sum.
+func shorten(text string) string {
+	switch {
+	case len(text) > shownBody:
+		return fmt.Sprintf("%s\n[%d bytes in all, sha256 %x]\n", strings.ToValidUTF8(text[:500], ""), len(text), sha256.Sum256([]byte(text)))
+	case strings.HasSuffix(text, "\n"):
+		return text
+	}
+	return text + "\n[no newline at the end]\n"
 }

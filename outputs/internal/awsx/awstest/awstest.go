@@ -7,12 +7,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +24,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/saker-security/saker/event"
+	"github.com/saker-security/saker/outputs"
 	"github.com/saker-security/saker/outputs/internal/outputstest"
 )
 
@@ -63,6 +66,8 @@ type Call struct {
 
 // Fake is the server.
 type Fake struct {
+	// URL is its address.
+	URL    string
 	t      *testing.T
 	mu     sync.Mutex
 	calls  []Call
@@ -78,7 +83,8 @@ func Serve(t *testing.T) *Fake {
 	f := &Fake{t: t}
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
-	t.Setenv("AWS_ENDPOINT_URL", s.URL)
+	f.URL = s.URL
+	t.Setenv("AWS_ENDPOINT_URL", f.URL)
 	return f
 }
 
@@ -163,7 +169,12 @@ func check(r *http.Request) (Call, error) {
 	if key == RoleAccessKeyID {
 		credentials.SecretAccessKey, credentials.SessionToken = RoleSecret, RoleToken
 	}
-	err = v4.NewSigner().SignHTTP(r.Context(), credentials, again, hex.EncodeToString(sum[:]), service, region, at)
+	hash := hex.EncodeToString(sum[:])
+	if said := r.Header.Get("X-Amz-Content-Sha256"); said != "" && said != hash {
+		return Call{}, fmt.Errorf("the body's sum is %s, the header says %q", hash, said)
+	}
+	asIs := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = service == "s3" }
+	err = v4.NewSigner().SignHTTP(r.Context(), credentials, again, hash, service, region, at, asIs)
 	if err != nil {
 		return Call{}, err
 	}
@@ -201,8 +212,64 @@ func Fault(w http.ResponseWriter, status int, code, message string) {
 	fmt.Fprintf(w, `{"Type":"User","message":%q,"Message":%q}`, message, message)
 }
 
-// FaultXML answers as STS does.
+// FaultXML answers as services with forms do: STS and SNS.
 func FaultXML(w http.ResponseWriter, status int, code, message string) {
 	w.WriteHeader(status)
 	fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>1</RequestId></ErrorResponse>`, code, message)
+}
+
+// FaultS3 answers as S3 does.
+func FaultS3(w http.ResponseWriter, status int, code, message string) {
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>%s</Message><RequestId>1</RequestId></Error>`, code, message)
+}
+
+// changing matches the headers of a recorded request that differ from run to run or with
+// the SDK's version.
+var changing = regexp.MustCompile(`(?m)^(Amz-Sdk-Invocation-Id|Authorization|User-Agent|X-Amz-Date): .*$`)
+
+// Clean makes a recorded request fit for a golden file.
+func Clean(text string) string { return changing.ReplaceAllString(text, "$1: (varies)") }
+
+// Open makes a sender of the kind called name for the fake that the environment names. It
+// is closed when the test ends.
+func Open(t *testing.T, name, text string) outputs.Sender {
+	t.Helper()
+	sender, err := outputstest.New(name, text, outputstest.Env(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sender.(io.Closer).Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return sender
+}
+
+// Access is the configuration, in YAML, of the user that the fake knows.
+const Access = "accesskeyid: AKIDEXAMPLE, secretaccesskey: " + Secret + ", region: eu-west-1, checkidentity: false"
+
+// Several returns n different events.
+func Several(n int) []event.Event {
+	all := make([]event.Event, n)
+	for i := range all {
+		all[i] = outputstest.Plain()
+		all[i].UUID = fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+	}
+	return all
+}
+
+// Each returns the outcome of every event of a batch of n.
+func Each(err error, n int) []outputstest.Outcome {
+	all := make([]outputstest.Outcome, n)
+	parts, partly := errors.AsType[outputs.Partial](err)
+	for i := range all {
+		all[i] = outputstest.OutcomeOf(err)
+		if partly {
+			all[i] = outputstest.OutcomeOf(parts[i])
+		}
+	}
+	return all
 }

@@ -1,0 +1,4 @@
+package gcpx
+
+// Judge is for tests.
+var Judge = judge
