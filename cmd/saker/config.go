@@ -15,6 +15,7 @@ import (
 type configCmd struct {
 	Check    configCheck    `cmd:"" help:"Say whether the configuration is right, and start nothing."`
 	Print    configPrint    `cmd:"" help:"Print the configuration that is in effect, and where each setting comes from."`
+	Migrate  configMigrate  `cmd:"" help:"Rewrite a Falcosidekick configuration, and say what is different here."`
 	Generate configGenerate `cmd:"" hidden:"" help:"Write the reference pages."`
 }
 
