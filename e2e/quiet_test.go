@@ -244,7 +244,8 @@ func (w *work) commands() []command {
 			ldconfig -p > /dev/null && update-alternatives --query awk`},
 		{name: "the network", sh: `
 			ssh-keygen -q -t ed25519 -N '' -f $WORK/key
-			cd $WORK && python3 -m http.server --bind 127.0.0.1 0 > $WORK/port 2>&1 &
+			cd $WORK
+			python3 -m http.server --bind 127.0.0.1 0 > $WORK/port 2>&1 &
 			server=$!
 			until port=$(grep -o 'port [0-9]*' $WORK/port | grep -o '[0-9]*'); do kill -0 $server; done
 			curl -sf http://127.0.0.1:$port/ -o /dev/null && wget -q -O /dev/null http://127.0.0.1:$port/

@@ -92,16 +92,28 @@ func serve(t *testing.T, address string) (stop func(), _ *watch, _ string) {
 	if err := s.AddHook(w, nil); err != nil {
 		t.Fatal(err)
 	}
-	l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: address})
-	if err := s.AddListener(l); err != nil {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddListener(listeners.NewNet("tcp", l)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(func() { s.Close() })
+	stop = sync.OnceFunc(func() {
+		// The broker's own Close waits for ever when a client leaves at the same moment: it
+		// takes the lock of its clients twice.
+		l.Close()
+		for _, c := range s.Clients.GetAll() {
+			_ = s.DisconnectClient(c, packets.ErrServerShuttingDown)
+		}
+		outputstest.Eventually(t, "all clients have left", func() bool { return s.Clients.Len() == 0 })
+		s.Close()
+	})
 	t.Cleanup(stop)
-	return stop, w, l.Address()
+	return stop, w, l.Addr().String()
 }
 
 func open(t *testing.T, address, extra string) outputs.Sender {
