@@ -21,10 +21,11 @@ func Test(t *testing.T) {
 			"headers": "{address: 'URL/open', user: falco, password: s3cret2, customheaders: 'content-type: text/plain, Authorization: Bearer s3cret3'}",
 		},
 		Wrong: map[string]string{
-			"{}":                                                   "address",
-			"{address: nodered:1880/s3cret1}":                      "must be a URL",
-			"{address: URL, user: falco}":                          "password",
-			"{address: URL, password: s3cret2}":                    "user",
+			"{}":                                "address",
+			"{address: nodered:1880/s3cret1}":   "must be a URL",
+			"{address: URL, user: falco}":       "password",
+			"{address: URL, password: s3cret2}": "user",
+
 			"{address: URL, customheaders: {'a b': s3cret3}}":      `"a b" is no name of a header`,
 			"{address: URL, customheaders: {X-A: \"s3cret3\\n\"}}": `the value of header "X-A"`,
 		},
